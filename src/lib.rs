@@ -1,0 +1,3 @@
+//! hubwire: a raw AMQP 1.0 publisher for Azure Event Hubs.
+
+pub mod wire;

@@ -1,0 +1,3 @@
+//! The `hubwire` command.
+
+fn main() {}

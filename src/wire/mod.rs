@@ -1,0 +1,10 @@
+//! Text and bytes: everything that is neither a socket, nor a clock, nor a task.
+
+pub mod batch;
+pub mod condition;
+pub mod connection_string;
+pub mod event;
+pub mod partition;
+pub mod sas;
+pub mod secret;
+pub mod value;
