@@ -1,0 +1,282 @@
+//! Links: attach, credit, deliveries under way, detach. Source: AMQP 1.0 part 2, 2.6.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+use fe2o3_amqp_types::definitions::{Fields, Handle, ReceiverSettleMode, Role, SenderSettleMode};
+use fe2o3_amqp_types::messaging::{Source, Target, TargetArchetype};
+use fe2o3_amqp_types::performatives;
+
+use super::{DeliveryKey, LinkId, serial};
+
+/// Which end of a link is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LinkRole {
+    Sender,
+    Receiver,
+}
+
+impl LinkRole {
+    pub(super) fn of_peer(role: &Role) -> Self {
+        // The peer's sender is our receiver.
+        match role {
+            Role::Sender => Self::Receiver,
+            Role::Receiver => Self::Sender,
+        }
+    }
+
+    fn on_wire(self) -> Role {
+        match self {
+            Self::Sender => Role::Sender,
+            Self::Receiver => Role::Receiver,
+        }
+    }
+}
+
+/// A link that we ask for.
+#[derive(Debug)]
+pub(crate) struct Attach {
+    pub(crate) name: String,
+    pub(crate) role: LinkRole,
+    pub(crate) source: Option<String>,
+    pub(crate) target: Option<String>,
+    pub(crate) properties: Option<Fields>,
+}
+
+impl Attach {
+    pub(super) fn performative(&self, handle: u32, initial_delivery_count: u32) -> performatives::Attach {
+        performatives::Attach {
+            name: self.name.clone(),
+            handle: Handle(handle),
+            role: self.role.on_wire(),
+            snd_settle_mode: SenderSettleMode::Unsettled,
+            rcv_settle_mode: ReceiverSettleMode::First,
+            source: Some(Box::new(Source { address: self.source.clone(), ..Source::default() })),
+            target: Some(Box::new(target(self.target.clone()))),
+            unsettled: None,
+            incomplete_unsettled: false,
+            initial_delivery_count: (self.role == LinkRole::Sender).then_some(initial_delivery_count),
+            max_message_size: None,
+            offered_capabilities: None,
+            desired_capabilities: None,
+            properties: self.properties.clone(),
+        }
+    }
+}
+
+fn target(address: Option<String>) -> TargetArchetype {
+    TargetArchetype::Target(Target { address, ..Target::default() })
+}
+
+/// Our yes to a link that the peer asks for.
+#[derive(Debug, Default)]
+pub(crate) struct Accept {
+    /// Bytes; 0 announces no limit.
+    pub(crate) max_message_size: u64,
+}
+
+impl Accept {
+    /// The answer: the peer's own terms, source and target echoed.
+    pub(super) fn performative(
+        &self,
+        asked: &performatives::Attach,
+        handle: u32,
+        initial_delivery_count: u32,
+    ) -> performatives::Attach {
+        let role = LinkRole::of_peer(&asked.role);
+        let asked_limit = asked.max_message_size.unwrap_or(0);
+        let limit = match (asked_limit, self.max_message_size) {
+            (0, ours) => ours,
+            (asked, 0) => asked,
+            (asked, ours) => asked.min(ours),
+        };
+        performatives::Attach {
+            handle: Handle(handle),
+            role: role.on_wire(),
+            source: Some(asked.source.clone().unwrap_or_default()),
+            target: Some(asked.target.clone().unwrap_or_else(|| Box::new(target(None)))),
+            unsettled: None,
+            incomplete_unsettled: false,
+            initial_delivery_count: (role == LinkRole::Sender).then_some(initial_delivery_count),
+            max_message_size: Some(limit),
+            offered_capabilities: None,
+            desired_capabilities: None,
+            properties: None,
+            ..asked.clone()
+        }
+    }
+}
+
+/// A message to send: encoded, and named by the caller.
+#[derive(Clone, Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) key: DeliveryKey,
+    pub(crate) message_format: u32,
+    pub(crate) payload: Bytes,
+    /// Settled when sent: no outcome will come.
+    pub(crate) settled: bool,
+}
+
+/// A message that arrived whole.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) delivery_id: u32,
+    pub(crate) message_format: u32,
+    pub(crate) settled: bool,
+    /// Bytes of the whole message, kept or not.
+    pub(crate) size: u64,
+    /// `None` when it was larger than the link's limit: its bytes were counted, not kept.
+    pub(crate) payload: Option<Bytes>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LinkState {
+    /// We asked; the peer has not answered.
+    AttachSent,
+    /// The peer asked; we have not answered.
+    AttachReceived,
+    Attached,
+    /// The peer answered without a terminus: its detach with the reason follows.
+    Refused,
+    /// We detached; the peer has not answered.
+    DetachSent,
+}
+
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) id: LinkId,
+    pub(super) name: String,
+    pub(super) state: LinkState,
+    pub(super) remote_handle: Option<u32>,
+    /// The peer's attach, until we answered it.
+    pub(super) asked: Option<Box<performatives::Attach>>,
+    pub(super) half: Half,
+}
+
+#[derive(Debug)]
+pub(super) enum Half {
+    Sender(SenderHalf),
+    Receiver(ReceiverHalf),
+}
+
+impl Half {
+    pub(super) fn new(role: LinkRole, delivery_count: u32) -> Self {
+        match role {
+            LinkRole::Sender => Self::Sender(SenderHalf { delivery_count, ..SenderHalf::default() }),
+            LinkRole::Receiver => Self::Receiver(ReceiverHalf::default()),
+        }
+    }
+
+    pub(super) fn sender_mut(&mut self) -> Option<&mut SenderHalf> {
+        match self {
+            Self::Sender(half) => Some(half),
+            Self::Receiver(_) => None,
+        }
+    }
+
+    pub(super) fn role(&self) -> LinkRole {
+        match self {
+            Self::Sender(_) => LinkRole::Sender,
+            Self::Receiver(_) => LinkRole::Receiver,
+        }
+    }
+}
+
+/// The sending end.
+#[derive(Debug, Default)]
+pub(super) struct SenderHalf {
+    pub(super) delivery_count: u32,
+    pub(super) credit: u32,
+    pub(super) drain: bool,
+    pub(super) queue: VecDeque<Outgoing>,
+    /// The front of the queue has left in part: this many bytes of it.
+    pub(super) offset: usize,
+    pub(super) started: bool,
+    /// Listed among the links that have something to send.
+    pub(super) ready: bool,
+}
+
+impl SenderHalf {
+    /// Whether a frame could leave, given an open session window.
+    pub(super) fn can_send(&self) -> bool {
+        self.started || (self.credit > 0 && !self.queue.is_empty())
+    }
+
+    /// Takes the receiver's word for the credit. `initial` stands in for a delivery-count that it left out because it
+    /// had not seen our attach. Source: AMQP 1.0 part 2, 2.6.7.
+    pub(super) fn grant(&mut self, their_delivery_count: Option<u32>, their_credit: u32, initial: u32) {
+        let limit = their_delivery_count.unwrap_or(initial).wrapping_add(their_credit);
+        self.credit = serial::ahead(self.delivery_count, limit);
+    }
+
+    /// Spends one credit for the delivery that starts now; returns its tag: unique on this link while unsettled.
+    pub(super) fn start(&mut self) -> u32 {
+        let tag = self.delivery_count;
+        self.delivery_count = self.delivery_count.wrapping_add(1);
+        self.credit -= 1;
+        self.started = true;
+        self.offset = 0;
+        tag
+    }
+
+    /// The front of the queue has left whole.
+    pub(super) fn finish(&mut self) -> Option<Outgoing> {
+        self.started = false;
+        self.offset = 0;
+        self.queue.pop_front()
+    }
+}
+
+/// The receiving end.
+#[derive(Debug, Default)]
+pub(super) struct ReceiverHalf {
+    pub(super) delivery_count: u32,
+    pub(super) credit: u32,
+    /// Bytes; 0 is no limit.
+    pub(super) max_message_size: u64,
+    pub(super) partial: Option<Partial>,
+}
+
+/// A delivery of which not every frame has come.
+#[derive(Debug)]
+pub(super) struct Partial {
+    pub(super) delivery_id: u32,
+    pub(super) message_format: u32,
+    pub(super) settled: bool,
+    size: u64,
+    first: Bytes,
+    rest: BytesMut,
+}
+
+impl Partial {
+    pub(super) fn new(delivery_id: u32, message_format: u32) -> Self {
+        Self { delivery_id, message_format, settled: false, size: 0, first: Bytes::new(), rest: BytesMut::new() }
+    }
+
+    /// Adds a frame's payload. A message of one frame is never copied, and past `limit` nothing more is kept.
+    pub(super) fn push(&mut self, payload: Bytes, limit: u64) {
+        self.size += payload.len() as u64;
+        if limit > 0 && self.size > limit {
+            (self.first, self.rest) = (Bytes::new(), BytesMut::new());
+        } else if self.size == payload.len() as u64 {
+            self.first = payload;
+        } else {
+            if self.rest.is_empty() {
+                self.rest.reserve(self.first.len() * 2 + payload.len());
+                self.rest.extend_from_slice(&self.first);
+            }
+            self.rest.extend_from_slice(&payload);
+        }
+    }
+
+    pub(super) fn finish(self, limit: u64) -> Delivery {
+        let whole = if self.rest.is_empty() { self.first } else { self.rest.freeze() };
+        Delivery {
+            delivery_id: self.delivery_id,
+            message_format: self.message_format,
+            settled: self.settled,
+            size: self.size,
+            payload: (limit == 0 || self.size <= limit).then_some(whole),
+        }
+    }
+}

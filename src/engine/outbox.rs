@@ -1,0 +1,158 @@
+//! What waits to be written: control frames in one buffer, payloads as slices of their batches.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::{Buf, Bytes, BytesMut};
+use serde_amqp::serde::Serialize;
+
+use crate::wire::frame::{self, FrameTooLarge, TransferHeader};
+
+/// The bytes that wait for the stream, in order.
+///
+/// A payload is never copied here: its frame's header goes into `tail`, the payload itself is queued as a slice.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    chunks: VecDeque<Bytes>,
+    tail: BytesMut,
+    /// Bytes in `chunks` and `tail`.
+    waiting: usize,
+    /// Bytes that the stream took since the beginning.
+    written: u64,
+}
+
+impl Outbox {
+    /// Bytes that wait for the stream.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting == 0
+    }
+
+    /// Where in the whole stream the next queued byte will stand.
+    pub(super) fn position(&self) -> u64 {
+        self.written + self.waiting as u64
+    }
+
+    /// How many bytes the stream has taken.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Fills `slices` with what waits, in order, and returns how many were filled.
+    pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let waiting = self.chunks.iter().map(|chunk| &chunk[..]).chain([&self.tail[..]]);
+        let mut filled = 0;
+        for (slot, bytes) in slices.iter_mut().zip(waiting.filter(|bytes| !bytes.is_empty())) {
+            *slot = IoSlice::new(bytes);
+            filled += 1;
+        }
+        filled
+    }
+
+    /// Takes note that the stream took the first `len` bytes.
+    pub(super) fn advance(&mut self, mut len: usize) {
+        len = len.min(self.waiting);
+        self.written += len as u64;
+        self.waiting -= len;
+        while let Some(chunk) = self.chunks.front_mut() {
+            if len < chunk.len() {
+                return chunk.advance(len);
+            }
+            len -= chunk.len();
+            self.chunks.pop_front();
+        }
+        self.tail.advance(len);
+    }
+
+    pub(super) fn put_slice(&mut self, bytes: &[u8]) {
+        self.tail.extend_from_slice(bytes);
+        self.waiting += bytes.len();
+    }
+
+    pub(super) fn put_amqp(
+        &mut self,
+        channel: u16,
+        performative: &impl Serialize,
+        limit: usize,
+    ) -> Result<(), FrameTooLarge> {
+        let before = self.tail.len();
+        let result = frame::put_amqp(&mut self.tail, channel, performative, limit);
+        self.waiting += self.tail.len() - before;
+        result
+    }
+
+    pub(super) fn put_sasl(&mut self, performative: &impl Serialize) -> Result<(), FrameTooLarge> {
+        let before = self.tail.len();
+        let result = frame::put_sasl(&mut self.tail, performative);
+        self.waiting += self.tail.len() - before;
+        result
+    }
+
+    /// Queues one transfer frame with as much of `payload` as fits; returns how much that was.
+    pub(super) fn put_transfer(&mut self, header: &TransferHeader, payload: &Bytes, max_frame_size: usize) -> usize {
+        let before = self.tail.len();
+        let len = header.put(&mut self.tail, payload.len(), max_frame_size);
+        self.waiting += self.tail.len() - before + len;
+        if len > 0 {
+            self.chunks.push_back(self.tail.split().freeze());
+            self.chunks.push_back(payload.slice(..len));
+        }
+        len
+    }
+
+    /// Moves everything that waits in `other` behind what waits here.
+    pub(super) fn append(&mut self, other: &mut Self) {
+        self.waiting += other.waiting;
+        self.chunks.push_back(self.tail.split().freeze());
+        self.chunks.append(&mut other.chunks);
+        self.tail = std::mem::take(&mut other.tail);
+        other.waiting = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting(outbox: &Outbox) -> Vec<u8> {
+        let mut slices = [IoSlice::new(&[]); 16];
+        let filled = outbox.slices(&mut slices);
+        slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect()
+    }
+
+    #[test]
+    fn what_is_written_leaves_in_order_whatever_the_stream_takes() {
+        let header = TransferHeader { channel: 0, handle: 0, first: None, settled: false };
+        let payload = Bytes::from_static(b"payload");
+        for step in 1..60 {
+            let mut outbox = Outbox::default();
+            outbox.put_slice(b"control");
+            outbox.put_transfer(&header, &payload, 512);
+            outbox.put_slice(b"more");
+            let whole = waiting(&outbox);
+            assert_eq!(outbox.len(), whole.len());
+            let mut seen = Vec::new();
+            while !outbox.is_empty() {
+                let now = waiting(&outbox);
+                let take = step.min(now.len());
+                seen.extend_from_slice(&now[..take]);
+                outbox.advance(take);
+            }
+            assert_eq!(seen, whole, "in steps of {step}");
+            assert_eq!(outbox.written(), whole.len() as u64);
+        }
+    }
+
+    #[test]
+    fn a_payload_is_queued_without_a_copy() {
+        let payload = Bytes::from(vec![7; 4096]);
+        let mut outbox = Outbox::default();
+        let header = TransferHeader { channel: 0, handle: 0, first: None, settled: false };
+        let taken = outbox.put_transfer(&header, &payload, 1 << 20);
+        assert_eq!(taken, payload.len());
+        assert!(outbox.chunks.iter().any(|chunk| chunk.as_ptr() == payload.as_ptr()));
+    }
+}
