@@ -1,0 +1,111 @@
+//! A batch read back into its events.
+
+use bytes::Bytes;
+
+use super::super::event::{Event, MessageReader, Section};
+use super::super::value::DecodeError;
+
+/// Goes through the events of an encoded batch, each as the bytes it was encoded to.
+///
+/// The events share the memory of the batch. After an error there are no more.
+///
+/// ```
+/// use bytes::Bytes;
+/// use hubwire::wire::batch::{Batch, BatchReader};
+/// use hubwire::wire::event::Event;
+///
+/// let mut batch = Batch::with_partition_key(1_024, "pk1")?;
+/// assert!(batch.try_add("first event").is_added());
+/// assert!(batch.try_add("second event").is_added());
+///
+/// let mut events = BatchReader::new(Bytes::copy_from_slice(batch.encoded()))?;
+/// assert_eq!(events.partition_key(), Some("pk1"));
+/// let first = Event::decode(&events.next().unwrap()?)?;
+/// assert_eq!(first.data().unwrap(), "first event");
+/// assert_eq!(first.partition_key(), Some("pk1"));
+/// assert_eq!(events.count(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct BatchReader {
+    input: Bytes,
+    /// Where the next section begins.
+    at: usize,
+    envelope: Event,
+    is_done: bool,
+}
+
+impl BatchReader {
+    /// Reads the envelope, up to the first event.
+    ///
+    /// # Errors
+    /// If the envelope is broken, or what follows is another body than `data` sections.
+    pub fn new(input: Bytes) -> Result<Self, DecodeError> {
+        let mut envelope = Event::default();
+        let mut reader = MessageReader::new(&input);
+        let mut at = input.len();
+        while let Some(section) = reader.next_section()? {
+            match section {
+                Section::Data => {
+                    at = reader.section_at();
+                    break;
+                }
+                Section::Sequence | Section::Value => return Err(not_data(reader.section_at())),
+                other => reader.read_into(other, &mut envelope)?,
+            }
+        }
+        Ok(Self {
+            at,
+            input,
+            envelope,
+            is_done: false,
+        })
+    }
+
+    /// The sections before the events, as an event without a body.
+    pub fn envelope(&self) -> &Event {
+        &self.envelope
+    }
+
+    /// The partition key over all events, if there is one.
+    pub fn partition_key(&self) -> Option<&str> {
+        self.envelope.partition_key()
+    }
+
+    fn read_next(&mut self) -> Result<Option<Bytes>, DecodeError> {
+        let mut reader = MessageReader::starting(&self.input, self.at);
+        while let Some(section) = reader.next_section()? {
+            match section {
+                Section::Data => {
+                    let event = reader.data()?;
+                    self.at = reader.at();
+                    return Ok(Some(event));
+                }
+                Section::Sequence | Section::Value => return Err(not_data(reader.section_at())),
+                // The footer, which says nothing of any event.
+                other => reader.read_into(other, &mut Event::default())?,
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Iterator for BatchReader {
+    type Item = Result<Bytes, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_done {
+            return None;
+        }
+        let event = self.read_next().transpose();
+        self.is_done = !matches!(event, Some(Ok(_)));
+        event
+    }
+}
+
+fn not_data(at: usize) -> DecodeError {
+    DecodeError::MixedBody {
+        at,
+        found: "a section that is not `data`",
+    }
+}
