@@ -1,4 +1,6 @@
 //! hubwire: a raw AMQP 1.0 publisher for Azure Event Hubs.
 
+mod clock;
 mod engine;
+mod pump;
 pub mod wire;

@@ -392,6 +392,10 @@ impl Connection {
         }
     }
 
+    pub(crate) fn has_events(&self) -> bool {
+        !self.shared.events.is_empty()
+    }
+
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.shared.events.pop_front()
     }

@@ -43,9 +43,7 @@ use bytes::{Bytes, BytesMut};
 
 pub use reader::BatchReader;
 
-use super::event::{
-    EncodeError, Encoding, Event, data_section_len, key_sections, put_data_section,
-};
+use super::event::{EncodeError, Encoding, Event, data_section_len, key_sections, put_data_section};
 
 /// The `message-format` of a transfer that carries a batch.
 pub const MESSAGE_FORMAT: u32 = 0x8001_3700;
@@ -63,9 +61,7 @@ pub enum PartitionKeyError {
     #[error("the partition key is empty")]
     Empty,
     /// Too many characters.
-    #[error(
-        "the partition key has {chars} characters; at most {MAX_PARTITION_KEY_CHARS} are allowed"
-    )]
+    #[error("the partition key has {chars} characters; at most {MAX_PARTITION_KEY_CHARS} are allowed")]
     TooLong {
         /// How many it has.
         chars: usize,
@@ -134,27 +130,16 @@ impl Batch {
     /// assert_eq!(batch.encoded_len(), 44);
     /// # Ok::<(), hubwire::wire::batch::PartitionKeyError>(())
     /// ```
-    pub fn with_partition_key(
-        max_message_size: usize,
-        key: impl AsRef<str>,
-    ) -> Result<Self, PartitionKeyError> {
+    pub fn with_partition_key(max_message_size: usize, key: impl AsRef<str>) -> Result<Self, PartitionKeyError> {
         let key = key.as_ref();
         match key.chars().count() {
             0 => Err(PartitionKeyError::Empty),
-            1..=MAX_PARTITION_KEY_CHARS => Ok(Self::with_prefix(
-                max_message_size,
-                Some(key.into()),
-                key_sections(key),
-            )),
+            1..=MAX_PARTITION_KEY_CHARS => Ok(Self::with_prefix(max_message_size, Some(key.into()), key_sections(key))),
             chars => Err(PartitionKeyError::TooLong { chars }),
         }
     }
 
-    fn with_prefix(
-        max_message_size: usize,
-        partition_key: Option<Box<str>>,
-        prefix: Bytes,
-    ) -> Self {
+    fn with_prefix(max_message_size: usize, partition_key: Option<Box<str>>, prefix: Bytes) -> Self {
         let message = BytesMut::from(&prefix[..]);
         let parts = Parts {
             // AMQP can say no longer length.
@@ -228,9 +213,7 @@ impl Batch {
 
     /// Bytes left below the limit. An event takes its own bytes and 5 more, or 8 from 256.
     pub fn remaining(&self) -> usize {
-        self.parts
-            .max_message_size
-            .saturating_sub(self.message.len())
+        self.parts.max_message_size.saturating_sub(self.message.len())
     }
 
     /// The key that all events share, if there is one.
@@ -250,36 +233,21 @@ impl Batch {
     }
 
     /// Gives the message away to be sent, without copying it; [`from_message`](Self::from_message) takes it back.
-    #[allow(
-        dead_code,
-        reason = "for the sender, which sends batches and takes them back"
-    )]
+    #[allow(dead_code, reason = "for the sender, which sends batches and takes them back")]
     pub(crate) fn into_message(self) -> Message {
-        Message {
-            bytes: self.message.freeze(),
-            parts: self.parts,
-        }
+        Message { bytes: self.message.freeze(), parts: self.parts }
     }
 
     /// The batch that `message` was. Its memory is copied only if somebody else still holds `message.bytes`.
-    #[allow(
-        dead_code,
-        reason = "for the sender, which sends batches and takes them back"
-    )]
+    #[allow(dead_code, reason = "for the sender, which sends batches and takes them back")]
     pub(crate) fn from_message(message: Message) -> Self {
         let bytes = message.bytes.try_into_mut();
-        Self {
-            message: bytes.unwrap_or_else(|shared| BytesMut::from(&shared[..])),
-            parts: message.parts,
-        }
+        Self { message: bytes.unwrap_or_else(|shared| BytesMut::from(&shared[..])), parts: message.parts }
     }
 }
 
 /// A batch on its way: bytes that can be shared, and what makes a batch of them again.
-#[allow(
-    dead_code,
-    reason = "for the sender, which sends batches and takes them back"
-)]
+#[allow(dead_code, reason = "for the sender, which sends batches and takes them back")]
 pub(crate) struct Message {
     /// The whole message. Frames may hold parts of it; once they are gone it can be a [`Batch`] again at no cost.
     pub(crate) bytes: Bytes,
@@ -288,10 +256,7 @@ pub(crate) struct Message {
 
 impl Message {
     /// How many events there are in it.
-    #[allow(
-        dead_code,
-        reason = "for the sender, which sends batches and takes them back"
-    )]
+    #[allow(dead_code, reason = "for the sender, which sends batches and takes them back")]
     pub(crate) fn len(&self) -> usize {
         self.parts.len
     }
@@ -310,10 +275,7 @@ impl fmt::Debug for Batch {
 
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Message")
-            .field("len", &self.len())
-            .field("encoded_len", &self.bytes.len())
-            .finish()
+        f.debug_struct("Message").field("len", &self.len()).field("encoded_len", &self.bytes.len()).finish()
     }
 }
 
@@ -407,16 +369,7 @@ mod sealed {
         )*};
     }
 
-    bodies!(
-        &[u8],
-        &str,
-        String,
-        &String,
-        Vec<u8>,
-        &Vec<u8>,
-        Bytes,
-        &Bytes
-    );
+    bodies!(&[u8], &str, String, &String, Vec<u8>, &Vec<u8>, Bytes, &Bytes);
 
     impl<const N: usize> Sealed for &[u8; N] {
         fn content(&self) -> Content<'_> {

@@ -54,12 +54,7 @@ impl BatchReader {
                 other => reader.read_into(other, &mut envelope)?,
             }
         }
-        Ok(Self {
-            at,
-            input,
-            envelope,
-            is_done: false,
-        })
+        Ok(Self { at, input, envelope, is_done: false })
     }
 
     /// The sections before the events, as an event without a body.
@@ -104,8 +99,5 @@ impl Iterator for BatchReader {
 }
 
 fn not_data(at: usize) -> DecodeError {
-    DecodeError::MixedBody {
-        at,
-        found: "a section that is not `data`",
-    }
+    DecodeError::MixedBody { at, found: "a section that is not `data`" }
 }

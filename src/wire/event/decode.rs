@@ -8,22 +8,10 @@ use crate::wire::value::{DecodeError, Fields, Reader, Value};
 /// The sections of a message, by the last byte of their descriptor, with the symbols that may stand for it.
 const SECTIONS: [(u64, &str, Section); 9] = [
     (0x70, "amqp:header:list", Section::Header),
-    (
-        0x71,
-        "amqp:delivery-annotations:map",
-        Section::DeliveryAnnotations,
-    ),
-    (
-        0x72,
-        "amqp:message-annotations:map",
-        Section::MessageAnnotations,
-    ),
+    (0x71, "amqp:delivery-annotations:map", Section::DeliveryAnnotations),
+    (0x72, "amqp:message-annotations:map", Section::MessageAnnotations),
     (0x73, "amqp:properties:list", Section::Properties),
-    (
-        0x74,
-        "amqp:application-properties:map",
-        Section::ApplicationProperties,
-    ),
+    (0x74, "amqp:application-properties:map", Section::ApplicationProperties),
     (0x75, "amqp:data:binary", Section::Data),
     (0x76, "amqp:amqp-sequence:list", Section::Sequence),
     (0x77, "amqp:amqp-value:*", Section::Value),
@@ -62,9 +50,7 @@ impl Event {
             reader.read_into(section, &mut event)?;
         }
         // Empty sections say what absent ones do.
-        event.sections = event
-            .sections
-            .filter(|sections| **sections != Sections::default());
+        event.sections = event.sections.filter(|sections| **sections != Sections::default());
         Ok(event)
     }
 }
@@ -81,10 +67,7 @@ impl<'a> MessageReader<'a> {
     }
 
     pub(crate) fn starting(input: &'a Bytes, at: usize) -> Self {
-        Self {
-            reader: Reader::starting(input, at),
-            section_at: at,
-        }
+        Self { reader: Reader::starting(input, at), section_at: at }
     }
 
     pub(crate) fn at(&self) -> usize {
@@ -106,18 +89,12 @@ impl<'a> MessageReader<'a> {
         match self.reader.byte("a section")? {
             0x00 => {}
             found => {
-                return Err(DecodeError::Unexpected {
-                    at,
-                    expected: "a message section",
-                    found,
-                });
+                return Err(DecodeError::Unexpected { at, expected: "a message section", found });
             }
         }
         let descriptor = self.reader.value()?;
-        let section = section_of(&descriptor).ok_or_else(|| DecodeError::UnknownSection {
-            at,
-            descriptor: describe(&descriptor),
-        })?;
+        let section = section_of(&descriptor)
+            .ok_or_else(|| DecodeError::UnknownSection { at, descriptor: describe(&descriptor) })?;
         Ok(Some(section))
     }
 
@@ -127,11 +104,7 @@ impl<'a> MessageReader<'a> {
     }
 
     /// Reads the content of `section` to its place in `event`.
-    pub(crate) fn read_into(
-        &mut self,
-        section: Section,
-        event: &mut Event,
-    ) -> Result<(), DecodeError> {
+    pub(crate) fn read_into(&mut self, section: Section, event: &mut Event) -> Result<(), DecodeError> {
         match section {
             Section::Header => event.sections_mut().header = Some(self.header()?),
             Section::DeliveryAnnotations => {
@@ -168,10 +141,7 @@ impl<'a> MessageReader<'a> {
                 Body::Sequences(sequences)
             }
             (found, _) => {
-                return Err(DecodeError::MixedBody {
-                    at: self.section_at,
-                    found: found.body_name(),
-                });
+                return Err(DecodeError::MixedBody { at: self.section_at, found: found.body_name() });
             }
         };
         Ok(())
@@ -209,8 +179,7 @@ impl<'a> MessageReader<'a> {
             correlation_id: fields.field("correlation-id", id)?,
             content_type: fields.field("content-type, a symbol", text)?,
             content_encoding: fields.field("content-encoding, a symbol", text)?,
-            absolute_expiry_unix_millis: fields
-                .field("absolute-expiry-time, a timestamp", timestamp)?,
+            absolute_expiry_unix_millis: fields.field("absolute-expiry-time, a timestamp", timestamp)?,
             creation_unix_millis: fields.field("creation-time, a timestamp", timestamp)?,
             group_id: fields.field("group-id, a string", text)?,
             group_sequence: fields.field("group-sequence, a uint", uint)?,
@@ -263,9 +232,7 @@ fn section_of(descriptor: &Value) -> Option<Section> {
         _ => false,
     };
     let mut sections = SECTIONS.iter();
-    sections
-        .find(|(code, symbol, _)| is_named(*code, symbol))
-        .map(|(_, _, section)| *section)
+    sections.find(|(code, symbol, _)| is_named(*code, symbol)).map(|(_, _, section)| *section)
 }
 
 fn describe(descriptor: &Value) -> String {
@@ -286,11 +253,7 @@ struct ListReader<'r, 'a> {
 impl<'r, 'a> ListReader<'r, 'a> {
     fn enter(reader: &'r mut Reader<'a>, expected: &'static str) -> Result<Self, DecodeError> {
         let fields = reader.enter_list(expected)?;
-        Ok(Self {
-            left: fields.count,
-            reader,
-            fields,
-        })
+        Ok(Self { left: fields.count, reader, fields })
     }
 
     fn field<T>(
@@ -305,9 +268,7 @@ impl<'r, 'a> ListReader<'r, 'a> {
         let at = self.reader.at();
         match self.reader.value()? {
             Value::Null => Ok(None),
-            value => convert(value)
-                .map(Some)
-                .map_err(|other| wrong(at, expected, &other)),
+            value => convert(value).map(Some).map_err(|other| wrong(at, expected, &other)),
         }
     }
 
@@ -317,11 +278,7 @@ impl<'r, 'a> ListReader<'r, 'a> {
 }
 
 fn wrong(at: usize, expected: &'static str, found: &Value) -> DecodeError {
-    DecodeError::WrongType {
-        at,
-        expected,
-        found: found.kind(),
-    }
+    DecodeError::WrongType { at, expected, found: found.kind() }
 }
 
 fn boolean(value: Value) -> Result<bool, Value> {

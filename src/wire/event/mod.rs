@@ -84,10 +84,7 @@ impl Event {
 
     /// A message with any kind of body.
     pub fn from_body(body: Body) -> Self {
-        Self {
-            body,
-            sections: None,
-        }
+        Self { body, sections: None }
     }
 
     /// What it carries.
@@ -131,17 +128,13 @@ impl Event {
 
     /// Keys and values that the application has set, in the order it did.
     pub fn application_properties(&self) -> &[(String, Value)] {
-        self.sections
-            .as_ref()
-            .map_or(&[], |sections| &sections.application_properties)
+        self.sections.as_ref().map_or(&[], |sections| &sections.application_properties)
     }
 
     /// The application property `key`.
     pub fn property(&self, key: &str) -> Option<&Value> {
         let mut properties = self.application_properties().iter();
-        properties
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value)
+        properties.find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
     /// Annotations that travel with the message, if there is any other section than the body.
@@ -206,11 +199,7 @@ impl Event {
 
     /// Sets a delivery annotation.
     #[must_use]
-    pub fn with_delivery_annotation(
-        mut self,
-        name: impl Into<String>,
-        value: impl Into<Value>,
-    ) -> Self {
+    pub fn with_delivery_annotation(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.sections_mut().delivery_annotations.set(name, value);
         self
     }
@@ -375,11 +364,7 @@ impl fmt::Debug for Event {
         let mut debug = f.debug_struct("Event");
         debug.field("body", &self.body);
         if let Some(sections) = &self.sections {
-            let keys: Vec<_> = sections
-                .application_properties
-                .iter()
-                .map(|(key, _)| key)
-                .collect();
+            let keys: Vec<_> = sections.application_properties.iter().map(|(key, _)| key).collect();
             debug
                 .field("header", &sections.header)
                 .field("delivery_annotations", &sections.delivery_annotations)

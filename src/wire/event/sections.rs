@@ -109,11 +109,7 @@ impl fmt::Display for MessageId {
             Self::String(id) => f.write_str(id),
             Self::Binary(id) => id.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
             Self::Uuid(id) => id.iter().enumerate().try_for_each(|(at, byte)| {
-                let dash = if matches!(at, 4 | 6 | 8 | 10) {
-                    "-"
-                } else {
-                    ""
-                };
+                let dash = if matches!(at, 4 | 6 | 8 | 10) { "-" } else { "" };
                 write!(f, "{dash}{byte:02x}")
             }),
         }
@@ -144,9 +140,7 @@ impl Annotations {
     /// The value under `name`.
     pub fn get(&self, name: &str) -> Option<&Value> {
         let mut entries = self.entries.iter();
-        entries
-            .find(|(key, _)| key.as_str() == Some(name))
-            .map(|(_, value)| value)
+        entries.find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value)
     }
 
     /// Every key and value, in order. Keys are symbols, or what else a peer has sent.

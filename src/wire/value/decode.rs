@@ -114,11 +114,7 @@ impl Value {
         let (value, len) = Self::decode_prefix(input)?;
         match input.len() - len {
             0 => Ok(value),
-            left => Err(DecodeError::Trailing {
-                at: len,
-                expected: "the value",
-                len: left,
-            }),
+            left => Err(DecodeError::Trailing { at: len, expected: "the value", len: left }),
         }
     }
 
@@ -154,13 +150,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn starting(input: &'a Bytes, at: usize) -> Self {
-        Self {
-            input,
-            at,
-            end: input.len(),
-            depth: 0,
-            zero_width_left: MAX_ZERO_WIDTH_ELEMENTS,
-        }
+        Self { input, at, end: input.len(), depth: 0, zero_width_left: MAX_ZERO_WIDTH_ELEMENTS }
     }
 
     pub(crate) fn at(&self) -> usize {
@@ -193,11 +183,7 @@ impl<'a> Reader<'a> {
         match self.byte("a binary")? {
             0xa0 => self.narrow_bytes("a binary"),
             0xb0 => self.wide_bytes("a binary"),
-            found => Err(DecodeError::Unexpected {
-                at,
-                expected: "a binary",
-                found,
-            }),
+            found => Err(DecodeError::Unexpected { at, expected: "a binary", found }),
         }
     }
 
@@ -207,11 +193,7 @@ impl<'a> Reader<'a> {
         match self.byte(expected)? {
             0x45 => Ok(self.enter_nothing()),
             code @ (0xc0 | 0xd0) => self.enter(code, "a list"),
-            found => Err(DecodeError::Unexpected {
-                at,
-                expected,
-                found,
-            }),
+            found => Err(DecodeError::Unexpected { at, expected, found }),
         }
     }
 
@@ -221,28 +203,16 @@ impl<'a> Reader<'a> {
         let fields = match self.byte(expected)? {
             code @ (0xc1 | 0xd1) => self.enter(code, "a map")?,
             found => {
-                return Err(DecodeError::Unexpected {
-                    at,
-                    expected,
-                    found,
-                });
+                return Err(DecodeError::Unexpected { at, expected, found });
             }
         };
         self.even(fields)
     }
 
     /// Steps out of a list or map, which must have been read to its end.
-    pub(crate) fn leave(
-        &mut self,
-        fields: &Fields,
-        expected: &'static str,
-    ) -> Result<(), DecodeError> {
+    pub(crate) fn leave(&mut self, fields: &Fields, expected: &'static str) -> Result<(), DecodeError> {
         if !self.is_at_end() {
-            return Err(DecodeError::Trailing {
-                at: self.at,
-                expected,
-                len: self.end - self.at,
-            });
+            return Err(DecodeError::Trailing { at: self.at, expected, len: self.end - self.at });
         }
         self.end = fields.outer_end;
         Ok(())
@@ -250,10 +220,7 @@ impl<'a> Reader<'a> {
 
     fn take<const N: usize>(&mut self, expected: &'static str) -> Result<[u8; N], DecodeError> {
         let bytes = self.input[self.at..self.end].first_chunk::<N>();
-        let bytes = *bytes.ok_or(DecodeError::Truncated {
-            at: self.at,
-            expected,
-        })?;
+        let bytes = *bytes.ok_or(DecodeError::Truncated { at: self.at, expected })?;
         self.at += N;
         Ok(bytes)
     }
@@ -298,11 +265,7 @@ impl<'a> Reader<'a> {
             0xc1 | 0xd1 => self.nested(at, |reader| reader.map(code))?,
             0xe0 | 0xf0 => self.nested(at, |reader| reader.array(code))?,
             found => {
-                return Err(DecodeError::Unexpected {
-                    at,
-                    expected: "a constructor",
-                    found,
-                });
+                return Err(DecodeError::Unexpected { at, expected: "a constructor", found });
             }
         })
     }
@@ -326,21 +289,15 @@ impl<'a> Reader<'a> {
         match self.byte("a boolean")? {
             0x00 => Ok(Value::Boolean(false)),
             0x01 => Ok(Value::Boolean(true)),
-            found => Err(DecodeError::Unexpected {
-                at,
-                expected: "a boolean of 00 or 01",
-                found,
-            }),
+            found => Err(DecodeError::Unexpected { at, expected: "a boolean of 00 or 01", found }),
         }
     }
 
     fn character(&mut self) -> Result<Value, DecodeError> {
         let at = self.at;
         let code_point = u32::from_be_bytes(self.take("a char")?);
-        let character = char::from_u32(code_point).ok_or(DecodeError::InvalidContent {
-            at,
-            expected: "a Unicode character",
-        })?;
+        let character =
+            char::from_u32(code_point).ok_or(DecodeError::InvalidContent { at, expected: "a Unicode character" })?;
         Ok(Value::Char(character))
     }
 
@@ -375,11 +332,7 @@ impl<'a> Reader<'a> {
         let text = text.filter(|text| expected != "a symbol" || text.is_ascii());
         let text = text.ok_or(DecodeError::InvalidContent {
             at: start,
-            expected: if expected == "a symbol" {
-                "ASCII"
-            } else {
-                "UTF-8"
-            },
+            expected: if expected == "a symbol" { "ASCII" } else { "UTF-8" },
         })?;
         Ok(text.to_owned())
     }
@@ -394,10 +347,7 @@ impl<'a> Reader<'a> {
     fn skip(&mut self, len: usize, expected: &'static str) -> Result<usize, DecodeError> {
         let start = self.at;
         if len > self.end - start {
-            return Err(DecodeError::Truncated {
-                at: start,
-                expected,
-            });
+            return Err(DecodeError::Truncated { at: start, expected });
         }
         self.at += len;
         Ok(start)
@@ -405,10 +355,7 @@ impl<'a> Reader<'a> {
 
     fn enter_nothing(&mut self) -> Fields {
         let outer_end = std::mem::replace(&mut self.end, self.at);
-        Fields {
-            count: 0,
-            outer_end,
-        }
+        Fields { count: 0, outer_end }
     }
 
     fn enter_narrow(&mut self, expected: &'static str) -> Result<Fields, DecodeError> {
@@ -443,10 +390,7 @@ impl<'a> Reader<'a> {
 
     fn even(&self, fields: Fields) -> Result<Fields, DecodeError> {
         if fields.count % 2 == 1 {
-            return Err(DecodeError::OddMap {
-                at: self.at,
-                count: fields.count,
-            });
+            return Err(DecodeError::OddMap { at: self.at, count: fields.count });
         }
         Ok(fields)
     }
@@ -495,11 +439,7 @@ impl<'a> Reader<'a> {
             values.push(self.primitive(element_code, self.at)?);
         }
         self.leave(&fields, "the array")?;
-        Ok(Value::Array(Array {
-            kind,
-            descriptor: descriptor.map(Box::new),
-            values,
-        }))
+        Ok(Value::Array(Array { kind, descriptor: descriptor.map(Box::new), values }))
     }
 
     fn element_constructor(&mut self) -> Result<(Option<Value>, u8, usize), DecodeError> {
@@ -519,11 +459,7 @@ impl<'a> Reader<'a> {
     fn bound(&self, count: usize) -> Result<(), DecodeError> {
         let len = self.end - self.at;
         if count > len {
-            return Err(DecodeError::CountTooLarge {
-                at: self.at,
-                count,
-                len,
-            });
+            return Err(DecodeError::CountTooLarge { at: self.at, count, len });
         }
         Ok(())
     }
@@ -535,11 +471,7 @@ impl<'a> Reader<'a> {
         match self.zero_width_left.checked_sub(count) {
             Some(left) => self.zero_width_left = left,
             None => {
-                return Err(DecodeError::CountTooLarge {
-                    at: self.at,
-                    count,
-                    len: self.end - self.at,
-                });
+                return Err(DecodeError::CountTooLarge { at: self.at, count, len: self.end - self.at });
             }
         }
         Ok(())

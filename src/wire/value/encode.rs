@@ -178,9 +178,7 @@ impl Value {
             Self::Binary(bytes) => Scalar::Binary(bytes),
             Self::String(text) => Scalar::String(text),
             Self::Symbol(text) => Scalar::Symbol(text),
-            Self::Null | Self::List(_) | Self::Map(_) | Self::Array(_) | Self::Described(_) => {
-                Scalar::Null
-            }
+            Self::Null | Self::List(_) | Self::Map(_) | Self::Array(_) | Self::Described(_) => Scalar::Null,
         }
     }
 
@@ -301,11 +299,7 @@ pub(crate) fn put_binary(out: &mut impl BufMut, bytes: &[u8]) {
 
 /// Bytes of a list of `count` values that take `content_len` bytes together.
 pub(crate) fn list_len(count: usize, content_len: usize) -> usize {
-    if count == 0 {
-        1
-    } else {
-        compound_len(count, content_len)
-    }
+    if count == 0 { 1 } else { compound_len(count, content_len) }
 }
 
 /// Bytes of a map of `pairs` whose keys and values take `content_len` bytes together.
@@ -332,9 +326,7 @@ fn values_len(values: &[Value]) -> usize {
 }
 
 fn entries_len(entries: &[(Value, Value)]) -> usize {
-    let lens = entries
-        .iter()
-        .map(|(k, v)| k.encoded_len() + v.encoded_len());
+    let lens = entries.iter().map(|(k, v)| k.encoded_len() + v.encoded_len());
     lens.sum()
 }
 

@@ -31,9 +31,7 @@ use bytes::Bytes;
 
 pub use decode::DecodeError;
 pub(crate) use decode::{Fields, Reader};
-pub(crate) use encode::{
-    Scalar, binary_len, list_len, map_len, put_binary, put_list_start, put_map_start,
-};
+pub(crate) use encode::{Scalar, binary_len, list_len, map_len, put_binary, put_list_start, put_map_start};
 
 /// How deep values may nest: a list in a list in a list counts three. Deeper input is refused, so that no input
 /// can exhaust the stack.
@@ -291,25 +289,14 @@ impl Array {
         }
         let other = values.iter().position(|value| value.kind() != kind);
         match other {
-            None => Ok(Self {
-                kind,
-                descriptor: None,
-                values,
-            }),
-            Some(index) => Err(ArrayError::Mixed {
-                index,
-                expected: kind,
-                found: values[index].kind(),
-            }),
+            None => Ok(Self { kind, descriptor: None, values }),
+            Some(index) => Err(ArrayError::Mixed { index, expected: kind, found: values[index].kind() }),
         }
     }
 
     /// The same array with `descriptor` over every element; the values stay bare.
     pub fn described(self, descriptor: impl Into<Value>) -> Self {
-        Self {
-            descriptor: Some(Box::new(descriptor.into())),
-            ..self
-        }
+        Self { descriptor: Some(Box::new(descriptor.into())), ..self }
     }
 
     /// An array of strings.
@@ -327,11 +314,7 @@ impl Array {
     /// For values known to be of `kind`.
     fn of(kind: Kind, values: Vec<Value>) -> Self {
         debug_assert!(values.iter().all(|value| value.kind() == kind));
-        Self {
-            kind,
-            descriptor: None,
-            values,
-        }
+        Self { kind, descriptor: None, values }
     }
 
     /// The type of every element, under the descriptor if there is one.

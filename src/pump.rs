@@ -1,0 +1,155 @@
+//! Moves bytes between a stream and the engine: the part that the client's and the emulator's tasks share.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Sleep;
+
+use crate::clock;
+use crate::engine::Connection;
+
+/// Slices handed to one vectored write.
+const WRITE_SLICES: usize = 32;
+/// Reads in a row before writing, and the owner, get their turn.
+const READS_IN_A_ROW: usize = 8;
+
+/// An engine and the stream that it talks over.
+///
+/// Everything is polled, nothing is awaited: a write that blocks holds up neither reading, nor time, nor its owner.
+pub(crate) struct Pump<S> {
+    pub(crate) engine: Connection,
+    stream: S,
+    input: BytesMut,
+    read_len: usize,
+    /// Bytes were written since the last flush.
+    unflushed: bool,
+    /// Why the stream is of no more use.
+    failure: Option<io::Error>,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
+    /// `read_len`: bytes of room offered to one read.
+    pub(crate) fn new(engine: Connection, stream: S, read_len: usize) -> Self {
+        let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
+        Self { engine, stream, input: BytesMut::new(), read_len, unflushed: false, failure: None, timer }
+    }
+
+    /// Ready as soon as there may be something for the owner: events, the time `wake`, or the end of the stream.
+    ///
+    /// When the stream has ended, the engine has been told, and its events say what became of every delivery.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, wake: Option<Instant>) -> Poll<()> {
+        if self.engine.is_closed() {
+            return Poll::Ready(());
+        }
+        loop {
+            self.engine.pump();
+            let moved = self.poll_write_all(cx).and_then(|()| self.poll_read(cx));
+            match moved {
+                Err(error) => self.fail(error),
+                Ok(_) if self.engine.has_events() => {}
+                // What was read may have been answered: write that before waiting.
+                Ok(true) => continue,
+                Ok(false) => return self.poll_time(cx, wake),
+            }
+            return Poll::Ready(());
+        }
+    }
+
+    /// What ended the stream, if it was the stream that ended.
+    pub(crate) fn failure(&self) -> Option<&io::Error> {
+        self.failure.as_ref()
+    }
+
+    /// Writes what is still waiting and shuts the stream down, within `limit`. For an engine that has closed.
+    pub(crate) async fn finish(mut self, limit: Duration) {
+        if self.failure.is_some() {
+            return;
+        }
+        let goodbye = std::future::poll_fn(|cx| {
+            ready!(self.poll_write(cx))?;
+            Pin::new(&mut self.stream).poll_shutdown(cx)
+        });
+        // A peer that does not take the last words will miss them.
+        let _ = tokio::time::timeout(limit, goodbye).await;
+    }
+
+    fn fail(&mut self, error: io::Error) {
+        self.failure = Some(error);
+        self.engine.abandon();
+    }
+
+    /// Writes until the outbox is empty, refilling it on the way, or the stream takes no more.
+    fn poll_write_all(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        while let Poll::Ready(result) = self.poll_write(cx) {
+            result?;
+            self.engine.pump();
+            if self.engine.outbox().is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ready when the outbox is empty and flushed.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.engine.outbox().is_empty() {
+            let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
+            let filled = self.engine.outbox().slices(&mut slices);
+            let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..filled]))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.engine.wrote(clock::now(), written);
+            self.unflushed = true;
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether anything came.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        for already in 0..READS_IN_A_ROW {
+            self.input.reserve(self.read_len);
+            let stream = Pin::new(&mut self.stream);
+            match tokio_util::io::poll_read_buf(stream, cx, &mut self.input) {
+                Poll::Pending => return Ok(already > 0),
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Poll::Ready(Ok(_)) => self.engine.receive(clock::now(), &mut self.input),
+                Poll::Ready(Err(error)) => return Err(error),
+            }
+            if self.engine.is_closed() {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    fn poll_time(&mut self, cx: &mut Context<'_>, wake: Option<Instant>) -> Poll<()> {
+        loop {
+            let due = [wake, self.engine.next_timeout()].into_iter().flatten().min();
+            let Some(due) = due else { return Poll::Pending };
+            let due = tokio::time::Instant::from_std(due);
+            if self.timer.deadline() != due {
+                self.timer.as_mut().reset(due);
+            }
+            ready!(self.timer.as_mut().poll(cx));
+            let now = clock::now();
+            self.engine.handle_timeout(now);
+            // A heartbeat that falls due is queued, and leaves with the next poll.
+            if !self.engine.outbox().is_empty() {
+                cx.waker().wake_by_ref();
+            }
+            if self.engine.has_events() || wake.is_some_and(|wake| wake <= now) {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
