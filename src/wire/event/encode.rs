@@ -59,7 +59,7 @@ impl Event {
             Body::Sequences(sequences) => sequences
                 .iter()
                 .flatten()
-                .try_for_each(|value| check_value(value, "amqp-sequence")),
+                .try_for_each(|value| check_nested(value, "amqp-sequence", 1)),
         }
     }
 
@@ -457,8 +457,8 @@ fn check_property(key: &str, value: &Value) -> Result<(), EncodeError> {
 
 fn check_annotations(annotations: &Annotations, section: &'static str) -> Result<(), EncodeError> {
     annotations.entries.iter().try_for_each(|(name, value)| {
-        check_value(name, section)?;
-        check_value(value, section)
+        check_nested(name, section, 1)?;
+        check_nested(value, section, 1)
     })
 }
 
