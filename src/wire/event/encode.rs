@@ -15,7 +15,7 @@ const DESCRIPTOR_LEN: usize = 3;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
     /// An application property of a type that AMQP does not allow there.
-    #[error("application property `{key}` is a {kind}: only simple types may be sent")]
+    #[error("application property `{key}` is of type {kind}: only simple types may be sent")]
     PropertyNotSimple {
         /// Its key.
         key: String,

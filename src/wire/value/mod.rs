@@ -164,7 +164,7 @@ impl Kind {
             Self::List => "list",
             Self::Map => "map",
             Self::Array => "array",
-            Self::Described => "described value",
+            Self::Described => "described",
         }
     }
 }
