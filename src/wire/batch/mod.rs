@@ -16,7 +16,8 @@
 //! ```
 //!
 //! The envelope is empty without a partition key. With one it is a header and an annotation, which stand on every
-//! event too: 41 bytes and those of the key, in UTF-8, each time (44 for `pk1`).
+//! event too: 41 bytes and those of the key, in UTF-8, each time (44 for `pk1`); a key of more than 231 bytes takes up
+//! to 9 more.
 //!
 //! ```
 //! use hubwire::wire::batch::{Batch, TryAdd};

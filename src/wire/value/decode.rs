@@ -92,6 +92,14 @@ pub enum DecodeError {
         /// The descriptor, as text.
         descriptor: String,
     },
+    /// A batch with another body than `data` sections.
+    #[error("byte {at}: a batch holds data sections only, found {found}")]
+    NotData {
+        /// Where the section begins.
+        at: usize,
+        /// The kind of the section.
+        found: &'static str,
+    },
     /// A body of another kind than the sections before it.
     #[error("byte {at}: a message has one kind of body, found {found} after another")]
     MixedBody {
