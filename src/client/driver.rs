@@ -14,7 +14,7 @@ use super::cbs::{Cbs, Verdict};
 use super::deadline::Deadline;
 use super::error::{self, Error, Scope, Step};
 use crate::clock;
-use crate::engine::{Attach, Connection, DeliveryKey, Event, LinkId, LinkRole, Outcome, Outgoing, SessionId};
+use crate::engine::{Attach, DeliveryKey, Event, LinkId, LinkRole, Outcome, Outgoing, SessionId};
 use crate::pump::Pump;
 use crate::wire::batch::MESSAGE_FORMAT;
 

@@ -317,9 +317,10 @@ pub(super) fn words(error: Option<PeerError>) -> (String, String) {
 }
 
 fn is_callers(condition: &str) -> bool {
-    use condition as c;
-    [c::NOT_FOUND, c::UNAUTHORIZED_ACCESS, c::NOT_ALLOWED, c::ARGUMENT_ERROR, c::ARGUMENT_OUT_OF_RANGE]
-        .contains(&condition)
+    use crate::wire::condition::{
+        ARGUMENT_ERROR, ARGUMENT_OUT_OF_RANGE, NOT_ALLOWED, NOT_FOUND, UNAUTHORIZED_ACCESS,
+    };
+    [NOT_FOUND, UNAUTHORIZED_ACCESS, NOT_ALLOWED, ARGUMENT_ERROR, ARGUMENT_OUT_OF_RANGE].contains(&condition)
 }
 
 fn status_advice(status: i64) -> &'static str {

@@ -270,6 +270,12 @@ impl Connection {
         session.and_then(|session| session.link(link)).is_some_and(|link| link.state == LinkState::Attached)
     }
 
+    /// The messages that the peer would take now on a link that we send on.
+    pub(crate) fn credit(&self, link: LinkId) -> u32 {
+        let session = self.sessions.get(usize::from(link.session.channel)).and_then(Option::as_ref);
+        session.and_then(|session| session.link(link)).map_or(0, |link| link.half.credit())
+    }
+
     /// Says goodbye. The peer's answer ends the connection; whoever owns the stream need not wait for it.
     pub(crate) fn close(&mut self, error: Option<&PeerError>) {
         if matches!(self.phase, Phase::CloseSent | Phase::Closed) {

@@ -247,9 +247,11 @@ fn put_uint(out: &mut BytesMut, value: u32) {
     }
 }
 
-/// The one-line form of a frame, for traces and for the engine's tests.
+/// The one-line form of a frame: how the engine's scripts read.
+#[cfg(test)]
 pub(crate) struct Summary<'a>(pub(crate) &'a amqp::FrameBody);
 
+#[cfg(test)]
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use amqp::FrameBody as Body;
@@ -294,6 +296,7 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
+#[cfg(test)]
 fn error_text(error: Option<&fe2o3_amqp_types::definitions::Error>) -> String {
     error.map_or_else(|| "none".to_owned(), |error| PeerError::from(error).condition)
 }
