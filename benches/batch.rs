@@ -29,9 +29,7 @@ fn add(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("batch/fill/{count} x {body_len} B"));
         group.throughput(Throughput::Bytes((body_len * count) as u64));
         let body = &vec![b'x'; body_len][..];
-        let event = &Event::new(body)
-            .with_content_type("application/json")
-            .with_property("sequence", 42i64);
+        let event = &Event::new(body).with_content_type("application/json").with_property("sequence", 42i64);
 
         let mut copy = BytesMut::with_capacity(MAX_MESSAGE_SIZE);
         group.bench_function("plain copy", |bencher| {
@@ -80,9 +78,7 @@ fn read(criterion: &mut Criterion) {
         group.bench_function("events", |bencher| {
             bencher.iter(|| {
                 let reader = BatchReader::new(black_box(&encoded).clone()).expect("a batch");
-                reader
-                    .map(|event| event.expect("an event").len())
-                    .sum::<usize>()
+                reader.map(|event| event.expect("an event").len()).sum::<usize>()
             });
         });
     }

@@ -18,10 +18,7 @@ fn with_properties(body_len: usize) -> Event {
 }
 
 fn events(body_len: usize) -> [(&'static str, Event); 2] {
-    [
-        ("body only", Event::new(vec![b'x'; body_len])),
-        ("properties", with_properties(body_len)),
-    ]
+    [("body only", Event::new(vec![b'x'; body_len])), ("properties", with_properties(body_len))]
 }
 
 fn encode(criterion: &mut Criterion) {

@@ -24,9 +24,7 @@ fn golden(id: &str) -> Json {
 }
 
 fn text<'a>(golden: &'a Json, key: &str) -> &'a str {
-    golden[key]
-        .as_str()
-        .unwrap_or_else(|| panic!("no {key} in {golden}"))
+    golden[key].as_str().unwrap_or_else(|| panic!("no {key} in {golden}"))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -34,44 +32,23 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn unhex(text: &str) -> Bytes {
-    let digits: Vec<u8> = text
-        .chars()
-        .map(|c| c.to_digit(16).expect("hex") as u8)
-        .collect();
-    digits
-        .chunks(2)
-        .map(|pair| pair[0] << 4 | pair[1])
-        .collect()
+    let digits: Vec<u8> = text.chars().map(|c| c.to_digit(16).expect("hex") as u8).collect();
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
 /// Every encoded event in the goldens, with the text it was decoded to elsewhere, if there is one.
 fn events() -> Vec<(Bytes, Option<Vec<String>>)> {
     let mut events = Vec::new();
     for golden in goldens("python").into_iter().chain(goldens("js")) {
-        for (at, event) in golden["events_hex"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .enumerate()
-        {
-            events.push((
-                unhex(event.as_str().unwrap()),
-                lines(&golden["events_decoded"][at]),
-            ));
+        for (at, event) in golden["events_hex"].as_array().into_iter().flatten().enumerate() {
+            events.push((unhex(event.as_str().unwrap()), lines(&golden["events_decoded"][at])));
         }
         if let Some(event) = golden["event_hex"].as_str() {
             events.push((unhex(event), lines(&golden["event_decoded"])));
         }
-        for value in golden["values"]
-            .as_object()
-            .into_iter()
-            .flat_map(|values| values.values())
-        {
+        for value in golden["values"].as_object().into_iter().flat_map(|values| values.values()) {
             if let Some(event) = value["event_hex"].as_str() {
-                let decoded = vec![
-                    text(value, "decoded").to_owned(),
-                    "data binary(78)".to_owned(),
-                ];
+                let decoded = vec![text(value, "decoded").to_owned(), "data binary(78)".to_owned()];
                 events.push((unhex(event), Some(decoded)));
             }
         }
@@ -109,19 +86,12 @@ fn says_something(line: &str) -> bool {
 fn shown(event: &Event) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(header) = event.header() {
-        let durable = header
-            .durable
-            .map(|durable| format!("durable={}", shown_value(&durable.into())));
+        let durable = header.durable.map(|durable| format!("durable={}", shown_value(&durable.into())));
         lines.push(format!("header{{{}}}", durable.unwrap_or_default()));
     }
     if let Some(annotations) = event.message_annotations().filter(|all| !all.is_empty()) {
-        let entries = annotations
-            .iter()
-            .map(|(key, value)| (key.clone(), value.clone()));
-        lines.push(format!(
-            "message-annotations {}",
-            shown_value(&Value::Map(entries.collect()))
-        ));
+        let entries = annotations.iter().map(|(key, value)| (key.clone(), value.clone()));
+        lines.push(format!("message-annotations {}", shown_value(&Value::Map(entries.collect()))));
     }
     if let Some(properties) = event.properties() {
         let mut fields = Vec::new();
@@ -129,32 +99,16 @@ fn shown(event: &Event) -> Vec<String> {
             fields.extend(value.map(|value| format!("{name}={value}")));
         };
         field("message-id", properties.message_id.as_ref().map(shown_id));
-        field(
-            "correlation-id",
-            properties.correlation_id.as_ref().map(shown_id),
-        );
-        field(
-            "content-type",
-            properties
-                .content_type
-                .as_ref()
-                .map(|text| format!(":{text}")),
-        );
+        field("correlation-id", properties.correlation_id.as_ref().map(shown_id));
+        field("content-type", properties.content_type.as_ref().map(|text| format!(":{text}")));
         lines.push(format!("properties{{{}}}", fields.join(", ")));
     }
     if !event.application_properties().is_empty() {
         let entries = event.application_properties().iter();
         let entries = entries.map(|(key, value)| (key.as_str().into(), value.clone()));
-        lines.push(format!(
-            "application-properties {}",
-            shown_value(&Value::Map(entries.collect()))
-        ));
+        lines.push(format!("application-properties {}", shown_value(&Value::Map(entries.collect()))));
     }
-    lines.extend(
-        event
-            .data()
-            .map(|data| format!("data binary({})", hex(data))),
-    );
+    lines.extend(event.data().map(|data| format!("data binary({})", hex(data))));
     lines.retain(|line| says_something(line));
     lines
 }
@@ -203,11 +157,7 @@ fn same(batch: &Batch, id: &str) {
     assert_eq!(hex(batch.encoded()), text(&golden, "envelope_hex"), "{id}");
     assert_eq!(batch.encoded_len(), golden["size_in_bytes"], "{id}");
     assert_eq!(batch.len(), golden["count"], "{id}");
-    assert_eq!(
-        format!("0x{MESSAGE_FORMAT:x}"),
-        text(&golden, "message_format"),
-        "{id}"
-    );
+    assert_eq!(format!("0x{MESSAGE_FORMAT:x}"), text(&golden, "message_format"), "{id}");
 }
 
 fn one_mib() -> Batch {
@@ -242,22 +192,15 @@ fn batches_are_those_of_the_python_sdk() {
 #[test]
 fn single_events_are_those_of_the_python_sdk() {
     let event = Event::new("first event");
-    assert_eq!(
-        hex(&event.encode().unwrap()),
-        text(&golden("py-single"), "event_hex")
-    );
+    assert_eq!(hex(&event.encode().unwrap()), text(&golden("py-single"), "event_hex"));
     let keyed = event.encode_with_partition_key("pk1").unwrap();
     assert_eq!(hex(&keyed), text(&golden("py-single-pk"), "event_hex"));
 }
 
 #[test]
 fn property_values_are_those_of_the_python_sdk() {
-    let uuid: [u8; 16] = unhex("12345678123456781234567812345678")[..]
-        .try_into()
-        .unwrap();
-    let decimal: [u8; 16] = unhex("303e000000000000000000000000000f")[..]
-        .try_into()
-        .unwrap();
+    let uuid: [u8; 16] = unhex("12345678123456781234567812345678")[..].try_into().unwrap();
+    let decimal: [u8; 16] = unhex("303e000000000000000000000000000f")[..].try_into().unwrap();
     let values: [(&str, Value); 15] = [
         ("str", "s".into()),
         ("bytes", vec![1, 2].into()),
@@ -278,11 +221,7 @@ fn property_values_are_those_of_the_python_sdk() {
     let golden = golden("py-types");
     for (name, value) in values {
         let event = Event::new("x").with_property("p", value).encode().unwrap();
-        assert_eq!(
-            hex(&event),
-            text(&golden["values"][name], "event_hex"),
-            "{name}"
-        );
+        assert_eq!(hex(&event), text(&golden["values"][name], "event_hex"), "{name}");
     }
 }
 
@@ -335,10 +274,7 @@ fn every_batch_of_the_sdks_gives_its_events() {
     for (bytes, decoded) in envelopes() {
         let reader = BatchReader::new(bytes.clone()).expect("an envelope");
         let mut lines = shown(reader.envelope());
-        assert_eq!(
-            reader.partition_key().is_some(),
-            lines.concat().contains("x-opt-partition-key")
-        );
+        assert_eq!(reader.partition_key().is_some(), lines.concat().contains("x-opt-partition-key"));
         for event in reader {
             let event = event.expect("an event");
             lines.push(format!("data binary({})", hex(&event)));
@@ -384,10 +320,7 @@ fn open(bytes: &Bytes) {
         assert_eq!(encoded.len(), event.encoded_len());
     }
     if let Ok(reader) = BatchReader::new(bytes.clone()) {
-        let _ = reader
-            .filter_map(Result::ok)
-            .filter(|event| Event::decode(event).is_ok())
-            .count();
+        let _ = reader.filter_map(Result::ok).filter(|event| Event::decode(event).is_ok()).count();
     }
 }
 
@@ -438,11 +371,7 @@ fn an_independent_decoder_reads_our_properties() {
 #[test]
 fn an_independent_decoder_reads_our_sections() {
     let event = Event::new("x".repeat(255))
-        .with_header(Header {
-            ttl_millis: Some(60_000),
-            priority: Some(4),
-            ..Header::default()
-        })
+        .with_header(Header { ttl_millis: Some(60_000), priority: Some(4), ..Header::default() })
         .with_annotation("x-opt-list", vec![Value::from(1), "a".into()])
         .with_message_id(7u64)
         .with_correlation_id([7; 16])
@@ -455,21 +384,12 @@ fn an_independent_decoder_reads_our_sections() {
         .with_footer("sum", 5u64);
     let message = opened_elsewhere(&event);
     let header = message.header.expect("a header");
-    assert_eq!(
-        (header.ttl, header.priority.0, header.durable),
-        (Some(60_000), 4, false)
-    );
+    assert_eq!((header.ttl, header.priority.0, header.durable), (Some(60_000), 4, false));
     let properties = message.properties.expect("properties");
     assert_eq!(properties.message_id, Some(7u64.into()));
     assert_eq!(properties.subject.as_deref(), Some("about"));
-    assert_eq!(
-        properties.content_encoding.map(|text| text.0),
-        Some("gzip".to_owned())
-    );
-    assert_eq!(
-        properties.creation_time.map(|time| time.milliseconds()),
-        Some(1_700_000_000_000)
-    );
+    assert_eq!(properties.content_encoding.map(|text| text.0), Some("gzip".to_owned()));
+    assert_eq!(properties.creation_time.map(|time| time.milliseconds()), Some(1_700_000_000_000));
     assert_eq!(properties.group_sequence, Some(9));
     assert_eq!(properties.reply_to_group_id.as_deref(), Some("group"));
     assert_eq!(message.message_annotations.expect("annotations").0.len(), 1);

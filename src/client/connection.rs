@@ -71,11 +71,7 @@ impl Connection {
     ///
     /// # Cancel
     /// The stream is closed.
-    pub async fn open_over<S>(
-        stream: S,
-        connection_string: &ConnectionString,
-        options: &Options,
-    ) -> Result<Self, Error>
+    pub async fn open_over<S>(stream: S, connection_string: &ConnectionString, options: &Options) -> Result<Self, Error>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -98,8 +94,7 @@ impl Connection {
         let (opened, opening) = oneshot::channel();
         let epitaph = Arc::new(Epitaph::default());
         let pump = Pump::new(engine, stream, READ_LEN);
-        let driver =
-            Driver::new(pump, cbs, receiver, epitaph.clone(), (deadline, opened), options.close_timeout);
+        let driver = Driver::new(pump, cbs, receiver, epitaph.clone(), (deadline, opened), options.close_timeout);
         tokio::spawn(driver.run());
         let inner = Inner {
             commands,
@@ -138,12 +133,7 @@ impl Connection {
         self.attach(event_hub, address, Some(partition_id.to_owned())).await
     }
 
-    async fn attach(
-        &self,
-        event_hub: &str,
-        address: String,
-        partition_id: Option<String>,
-    ) -> Result<Sender, Error> {
+    async fn attach(&self, event_hub: &str, address: String, partition_id: Option<String>) -> Result<Sender, Error> {
         let (reply, answer) = oneshot::channel();
         let request = AttachRequest {
             address,

@@ -99,7 +99,9 @@ pub enum Error {
         source: Arc<io::Error>,
     },
     /// No address of the host took a TCP connection.
-    #[error("cannot connect to {host}:{port}: {source}; check that the port is open from here, and that something listens")]
+    #[error(
+        "cannot connect to {host}:{port}: {source}; check that the port is open from here, and that something listens"
+    )]
     Connect {
         /// The host that was dialled.
         host: String,
@@ -317,9 +319,7 @@ pub(super) fn words(error: Option<PeerError>) -> (String, String) {
 }
 
 fn is_callers(condition: &str) -> bool {
-    use crate::wire::condition::{
-        ARGUMENT_ERROR, ARGUMENT_OUT_OF_RANGE, NOT_ALLOWED, NOT_FOUND, UNAUTHORIZED_ACCESS,
-    };
+    use crate::wire::condition::{ARGUMENT_ERROR, ARGUMENT_OUT_OF_RANGE, NOT_ALLOWED, NOT_FOUND, UNAUTHORIZED_ACCESS};
     [NOT_FOUND, UNAUTHORIZED_ACCESS, NOT_ALLOWED, ARGUMENT_ERROR, ARGUMENT_OUT_OF_RANGE].contains(&condition)
 }
 

@@ -50,9 +50,8 @@ impl Sender {
         max_message_size: Option<u64>,
         partition_id: Option<String>,
     ) -> Self {
-        let max_message_size = max_message_size.map_or(DEFAULT_MAX_MESSAGE_SIZE, |size| {
-            usize::try_from(size).unwrap_or(usize::MAX)
-        });
+        let max_message_size =
+            max_message_size.map_or(DEFAULT_MAX_MESSAGE_SIZE, |size| usize::try_from(size).unwrap_or(usize::MAX));
         Self { connection, link, max_message_size, partition_id }
     }
 

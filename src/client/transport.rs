@@ -76,11 +76,9 @@ async fn dial(address: &Address, addresses: &[SocketAddr], deadline: Deadline) -
                 let _ = tcp.set_nodelay(true);
                 return Ok(tcp);
             }
-            Ok(Err(source)) => Err(Error::Connect {
-                host: address.host.clone(),
-                port: address.port(),
-                source: Arc::new(source),
-            }),
+            Ok(Err(source)) => {
+                Err(Error::Connect { host: address.host.clone(), port: address.port(), source: Arc::new(source) })
+            }
             Err(_) => Err(deadline.passed(Step::Connect)),
         };
     }
@@ -93,12 +91,7 @@ async fn start_tls(address: &Address, _: &Options, _: TcpStream, _: Deadline) ->
 }
 
 #[cfg(feature = "tls")]
-async fn start_tls(
-    address: &Address,
-    options: &Options,
-    tcp: TcpStream,
-    deadline: Deadline,
-) -> Result<Stream, Error> {
+async fn start_tls(address: &Address, options: &Options, tcp: TcpStream, deadline: Deadline) -> Result<Stream, Error> {
     let failed = |source: io::Error| Error::Tls { host: address.host.clone(), source: Arc::new(source) };
     let config = tls::config(options).map_err(failed)?;
     let name = tls::server_name(address.bare_host()).map_err(failed)?;

@@ -35,7 +35,8 @@ pub(crate) fn request(message_id: u64, reply_to: &str, audience: &str, token: &S
 }
 
 fn expiration(unix_secs: u64) -> Timestamp {
-    let since_epoch = UNIX_EPOCH.checked_add(Duration::from_secs(unix_secs)).and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    let since_epoch =
+        UNIX_EPOCH.checked_add(Duration::from_secs(unix_secs)).and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     let millis = since_epoch.and_then(|span| i64::try_from(span.as_millis()).ok());
     Timestamp::from_milliseconds(millis.unwrap_or(i64::MAX))
 }

@@ -56,12 +56,7 @@ impl BatchReader {
                 other => reader.read_into(other, &mut envelope)?,
             }
         }
-        Ok(Self {
-            at,
-            input,
-            envelope,
-            is_done: false,
-        })
+        Ok(Self { at, input, envelope, is_done: false })
     }
 
     /// The sections before the events, as an event without a body.
@@ -108,8 +103,5 @@ impl Iterator for BatchReader {
 }
 
 fn not_data(at: usize, section: Section) -> DecodeError {
-    DecodeError::NotData {
-        at,
-        found: section.body_name(),
-    }
+    DecodeError::NotData { at, found: section.body_name() }
 }

@@ -33,11 +33,7 @@ fn sections_grow_a_longer_header_at_256() {
     for (body_len, section_len) in [(206, 260), (207, 264), (255, 312), (256, 316)] {
         let mut batch = keyed(1_024);
         assert_eq!(batch.try_add(vec![0; body_len]), TryAdd::Added);
-        assert_eq!(
-            batch.encoded_len(),
-            44 + section_len,
-            "body of {body_len} bytes"
-        );
+        assert_eq!(batch.encoded_len(), 44 + section_len, "body of {body_len} bytes");
     }
 }
 
@@ -65,11 +61,7 @@ fn an_event_fits_exactly_or_not_by_a_byte() {
 
             let mut shorter = make(one - 1);
             let before = state(&shorter);
-            assert_eq!(
-                shorter.try_add(&body),
-                TryAdd::TooLarge(&body),
-                "{body_len}"
-            );
+            assert_eq!(shorter.try_add(&body), TryAdd::TooLarge(&body), "{body_len}");
             assert_eq!(state(&shorter), before, "{body_len}");
         }
     }
@@ -116,11 +108,7 @@ fn any_form_of_an_event_is_taken() {
 fn keys_are_of_1_to_128_characters() {
     let longest = "ü".repeat(128);
     assert!(Batch::with_partition_key(1_024, &longest).is_ok());
-    let refused = |key: &str| {
-        Batch::with_partition_key(1_024, key)
-            .unwrap_err()
-            .to_string()
-    };
+    let refused = |key: &str| Batch::with_partition_key(1_024, key).unwrap_err().to_string();
     assert_eq!(refused(""), "the partition key is empty");
     let message = "the partition key has 129 characters; at most 128 are allowed";
     assert_eq!(refused(&"ü".repeat(129)), message);
@@ -144,10 +132,7 @@ fn clear_keeps_the_envelope_and_the_memory() {
     assert_eq!(state(&batch), fresh);
     while batch.try_add(&[0; 100]).is_added() {}
     assert_eq!(state(&batch), full);
-    assert_eq!(
-        (batch.message.capacity(), batch.encoded().as_ptr()),
-        (capacity, start)
-    );
+    assert_eq!((batch.message.capacity(), batch.encoded().as_ptr()), (capacity, start));
 }
 
 #[test]
@@ -161,18 +146,12 @@ fn memory_grows_with_events_up_to_the_limit() {
             if batch.message.capacity() != capacity {
                 capacity = batch.message.capacity();
                 growths += 1;
-                assert!(
-                    capacity < (2 * batch.encoded_len()).max(2 * MIN_CAPACITY),
-                    "{capacity}"
-                );
+                assert!(capacity < (2 * batch.encoded_len()).max(2 * MIN_CAPACITY), "{capacity}");
             }
         }
         assert!(growths <= 12, "{growths}");
         // Halving rounds up, so doubling may end a few bytes above.
-        assert!(
-            capacity <= max_message_size + 4_096,
-            "{capacity} of {max_message_size}"
-        );
+        assert!(capacity <= max_message_size + 4_096, "{capacity} of {max_message_size}");
     }
 }
 
@@ -187,10 +166,7 @@ fn a_message_is_given_away_and_taken_back_without_a_copy() {
     assert_eq!((message.len(), &message.bytes[..]), (1, &before.1[..]));
     let mut batch = Batch::from_message(message);
     assert_eq!(state(&batch), before);
-    assert_eq!(
-        (batch.encoded().as_ptr(), batch.message.capacity()),
-        (start, capacity)
-    );
+    assert_eq!((batch.encoded().as_ptr(), batch.message.capacity()), (start, capacity));
     assert!(batch.try_add("second event").is_added());
     assert_eq!(batch.partition_key(), Some("pk1"));
 }
@@ -213,8 +189,7 @@ fn a_message_that_is_still_held_is_copied() {
 fn debug_shows_counts() {
     let mut batch = keyed(1_024);
     assert!(batch.try_add("body").is_added());
-    let shown =
-        "Batch { len: 1, encoded_len: 102, max_message_size: 1024, partition_key: Some(\"pk1\") }";
+    let shown = "Batch { len: 1, encoded_len: 102, max_message_size: 1024, partition_key: Some(\"pk1\") }";
     assert_eq!(format!("{batch:?}"), shown);
 }
 
@@ -227,10 +202,7 @@ fn readers_refuse_other_bodies_and_stop_at_errors() {
     let mut reader = BatchReader::new(mixed).unwrap();
     assert_eq!(reader.next(), Some(Ok(Bytes::new())));
     let error = reader.next().unwrap().unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "byte 5: a batch holds data sections only, found amqp-value"
-    );
+    assert_eq!(error, "byte 5: a batch holds data sections only, found amqp-value");
     assert_eq!(reader.next(), None);
     assert_eq!(BatchReader::new(Bytes::new()).unwrap().count(), 0);
 }

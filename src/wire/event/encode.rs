@@ -4,8 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{Annotations, Body, Event, Header, MessageId, PARTITION_KEY, Properties, Sections};
 use crate::wire::value::{
-    Kind, MAX_DEPTH, Scalar, Value, binary_len, list_len, map_len, put_binary, put_list_start,
-    put_map_start,
+    Kind, MAX_DEPTH, Scalar, Value, binary_len, list_len, map_len, put_binary, put_list_start, put_map_start,
 };
 
 /// `00 53 <code>`: every section begins with its descriptor, a small ulong.
@@ -56,10 +55,9 @@ impl Event {
         match &self.body {
             Body::Absent | Body::Data(_) | Body::DataSections(_) => Ok(()),
             Body::Value(value) => check_value(value, "amqp-value"),
-            Body::Sequences(sequences) => sequences
-                .iter()
-                .flatten()
-                .try_for_each(|value| check_nested(value, "amqp-sequence", 1)),
+            Body::Sequences(sequences) => {
+                sequences.iter().flatten().try_for_each(|value| check_nested(value, "amqp-sequence", 1))
+            }
         }
     }
 
@@ -86,10 +84,7 @@ impl Event {
     }
 
     /// Writes what [`encode`](Self::encode) makes, unchecked: for passing on what somebody else has made.
-    #[allow(
-        dead_code,
-        reason = "for the emulator, which passes on what clients have sent"
-    )]
+    #[allow(dead_code, reason = "for the emulator, which passes on what clients have sent")]
     pub(crate) fn encode_unchecked(&self, out: &mut impl BufMut) {
         Encoding::new(self, None).write(out);
     }
@@ -103,10 +98,7 @@ pub(crate) struct Encoding<'a> {
 
 impl<'a> Encoding<'a> {
     pub(crate) fn new(event: &'a Event, partition_key: Option<&'a str>) -> Self {
-        Self {
-            event,
-            partition_key,
-        }
+        Self { event, partition_key }
     }
 
     fn encode(&self) -> Result<Bytes, EncodeError> {
@@ -129,15 +121,12 @@ impl<'a> Encoding<'a> {
         let Some(sections) = &self.event.sections else {
             return self.partition_key.map_or(0, key_sections_len);
         };
-        let mut len = self
-            .header()
-            .map_or(0, |header| fields_len(header.fields()));
+        let mut len = self.header().map_or(0, |header| fields_len(header.fields()));
         len += annotations_len(&sections.delivery_annotations, None);
         len += annotations_len(&sections.message_annotations, self.partition_key);
         let properties = sections.properties.as_ref();
         len += properties.map_or(0, |properties| fields_len(properties.fields()));
-        len + application_properties_len(&sections.application_properties)
-            + annotations_len(&sections.footer, None)
+        len + application_properties_len(&sections.application_properties) + annotations_len(&sections.footer, None)
     }
 
     pub(crate) fn write(&self, out: &mut impl BufMut) {
@@ -165,10 +154,7 @@ impl<'a> Encoding<'a> {
         let header = self.event.header().cloned();
         match self.partition_key {
             None => header,
-            Some(_) => Some(Header {
-                durable: Some(true),
-                ..header.unwrap_or_default()
-            }),
+            Some(_) => Some(Header { durable: Some(true), ..header.unwrap_or_default() }),
         }
     }
 }
@@ -190,10 +176,7 @@ fn put_key_sections(out: &mut impl BufMut, key: &str) {
 }
 
 fn durable() -> Header {
-    Header {
-        durable: Some(true),
-        ..Header::default()
-    }
+    Header { durable: Some(true), ..Header::default() }
 }
 
 impl Header {
@@ -262,9 +245,7 @@ impl Body {
             }
             Self::Value(value) => DESCRIPTOR_LEN + value.encoded_len(),
             Self::Sequences(sequences) => {
-                let lens = sequences
-                    .iter()
-                    .map(|values| DESCRIPTOR_LEN + list_len(values.len(), values_len(values)));
+                let lens = sequences.iter().map(|values| DESCRIPTOR_LEN + list_len(values.len(), values_len(values)));
                 lens.sum()
             }
         }
@@ -274,9 +255,7 @@ impl Body {
         match self {
             Self::Absent => {}
             Self::Data(data) => put_data_section(out, data),
-            Self::DataSections(sections) => {
-                sections.iter().for_each(|data| put_data_section(out, data))
-            }
+            Self::DataSections(sections) => sections.iter().for_each(|data| put_data_section(out, data)),
             Self::Value(value) => {
                 put_descriptor(out, 0x77);
                 value.encode(out);
@@ -331,9 +310,7 @@ fn application_properties_len(properties: &[(String, Value)]) -> usize {
 }
 
 fn properties_content_len(properties: &[(String, Value)]) -> usize {
-    let lens = properties
-        .iter()
-        .map(|(key, value)| Scalar::String(key).encoded_len() + value.encoded_len());
+    let lens = properties.iter().map(|(key, value)| Scalar::String(key).encoded_len() + value.encoded_len());
     lens.sum()
 }
 
@@ -361,11 +338,7 @@ impl<'a> Annotated<'a> {
     fn new(annotations: &'a Annotations, key: Option<&'a str>) -> Self {
         let entries = &annotations.entries;
         let has_place = || entries.iter().any(|(name, _)| is_partition_key(name));
-        Self {
-            entries,
-            key,
-            appended: key.filter(|_| !has_place()),
-        }
+        Self { entries, key, appended: key.filter(|_| !has_place()) }
     }
 
     fn count(&self) -> usize {
@@ -378,9 +351,9 @@ impl<'a> Annotated<'a> {
     }
 
     fn content_len(&self) -> usize {
-        let appended = self.appended.map_or(0, |key| {
-            Scalar::Symbol(PARTITION_KEY).encoded_len() + Scalar::String(key).encoded_len()
-        });
+        let appended = self
+            .appended
+            .map_or(0, |key| Scalar::Symbol(PARTITION_KEY).encoded_len() + Scalar::String(key).encoded_len());
         let lens = self.entries.iter().map(|(name, value)| {
             let value_len = match self.replaced(name) {
                 Some(key) => Scalar::String(key).encoded_len(),
@@ -447,10 +420,7 @@ impl Sections {
 fn check_property(key: &str, value: &Value) -> Result<(), EncodeError> {
     let kind = value.kind();
     if !kind.is_simple() {
-        return Err(EncodeError::PropertyNotSimple {
-            key: key.to_owned(),
-            kind,
-        });
+        return Err(EncodeError::PropertyNotSimple { key: key.to_owned(), kind });
     }
     check_value(value, "application-properties")
 }
@@ -466,10 +436,7 @@ fn check_symbol(text: &str, section: &'static str) -> Result<(), EncodeError> {
     if text.is_ascii() {
         return Ok(());
     }
-    Err(EncodeError::SymbolNotAscii {
-        section,
-        text: text.to_owned(),
-    })
+    Err(EncodeError::SymbolNotAscii { section, text: text.to_owned() })
 }
 
 fn check_value(value: &Value, section: &'static str) -> Result<(), EncodeError> {

@@ -74,11 +74,7 @@ fn setting_again_replaces_in_place() {
 #[test]
 fn a_partition_key_merges_with_header_and_annotations() {
     let event = Event::new("x")
-        .with_header(Header {
-            durable: Some(false),
-            ttl_millis: Some(1),
-            ..Header::default()
-        })
+        .with_header(Header { durable: Some(false), ttl_millis: Some(1), ..Header::default() })
         .with_annotation(PARTITION_KEY, "own")
         .with_annotation("other", 1);
     let keyed = Event::decode(&event.encode_with_partition_key("pk1").unwrap()).unwrap();
@@ -107,22 +103,10 @@ fn events_that_may_not_be_sent_are_refused() {
             Event::new("x").with_property("p", Array::strings(["a"])),
             "application property `p` is of type array: only simple types may be sent",
         ),
-        (
-            Event::new("x").with_property("p", Value::symbol("ü")),
-            "application-properties: symbol `ü` is not ASCII",
-        ),
-        (
-            Event::new("x").with_annotation("ü", 1),
-            "message-annotations: symbol `ü` is not ASCII",
-        ),
-        (
-            Event::new("x").with_content_type("ü"),
-            "properties: symbol `ü` is not ASCII",
-        ),
-        (
-            Event::from_body(Body::Value(deep)),
-            "amqp-value: values nest deeper than 32",
-        ),
+        (Event::new("x").with_property("p", Value::symbol("ü")), "application-properties: symbol `ü` is not ASCII"),
+        (Event::new("x").with_annotation("ü", 1), "message-annotations: symbol `ü` is not ASCII"),
+        (Event::new("x").with_content_type("ü"), "properties: symbol `ü` is not ASCII"),
+        (Event::from_body(Body::Value(deep)), "amqp-value: values nest deeper than 32"),
     ];
     for (event, message) in cases {
         assert_eq!(event.encode().unwrap_err().to_string(), message);
@@ -136,16 +120,10 @@ fn the_deepest_values_are_read_back() {
     let body = Event::from_body(Body::Value(nest(MAX_DEPTH)));
     assert_eq!(round_trip(&body), body);
     let sequence = |depth| Event::from_body(Body::Sequences(vec![vec![nest(depth)]]));
-    assert_eq!(
-        round_trip(&sequence(MAX_DEPTH - 1)),
-        sequence(MAX_DEPTH - 1)
-    );
+    assert_eq!(round_trip(&sequence(MAX_DEPTH - 1)), sequence(MAX_DEPTH - 1));
     assert!(sequence(MAX_DEPTH).encode().is_err());
     let annotated = |depth| Event::new("x").with_annotation("m", nest(depth));
-    assert_eq!(
-        round_trip(&annotated(MAX_DEPTH - 1)),
-        annotated(MAX_DEPTH - 1)
-    );
+    assert_eq!(round_trip(&annotated(MAX_DEPTH - 1)), annotated(MAX_DEPTH - 1));
     assert!(annotated(MAX_DEPTH).encode().is_err());
 }
 
@@ -167,10 +145,7 @@ fn messages_of_other_peers_are_read() {
 
     let several = hex("005375a00161 005375a00162 005375a00163");
     let several = Event::decode(&several).unwrap();
-    assert_eq!(
-        several.body(),
-        &Body::DataSections(vec!["a".into(), "b".into(), "c".into()])
-    );
+    assert_eq!(several.body(), &Body::DataSections(vec!["a".into(), "b".into(), "c".into()]));
     assert_eq!(round_trip(&several), several);
 
     let timespan = to_hex("com.microsoft:timespan");
@@ -192,38 +167,14 @@ fn refusals_tell_the_byte() {
         ("00537940", "byte 0: no message section has descriptor 0x79"),
         ("00a3016140", "byte 0: no message section has descriptor a"),
         ("005375a10178", "byte 3: expected a binary, found 0xa1"),
-        (
-            "005375a00178 00537740",
-            "byte 6: a message has one kind of body, found amqp-value after another",
-        ),
-        (
-            "00537740 00537740",
-            "byte 4: a message has one kind of body, found amqp-value after another",
-        ),
-        (
-            "005370c00301a10161",
-            "byte 8: ends where a string was expected",
-        ),
-        (
-            "005370c00401a10161",
-            "byte 6: expected durable, a boolean, found string",
-        ),
-        (
-            "005370c00706404040404040",
-            "byte 11: expected the end of the header, found 1 more bytes",
-        ),
-        (
-            "005374c10201 40",
-            "byte 6: a map of 1 elements leaves a key without its value",
-        ),
-        (
-            "005374c10302 4040",
-            "byte 6: expected a key, which is a string, found null",
-        ),
-        (
-            "00537645 005376 40",
-            "byte 7: expected an amqp-sequence list, found null",
-        ),
+        ("005375a00178 00537740", "byte 6: a message has one kind of body, found amqp-value after another"),
+        ("00537740 00537740", "byte 4: a message has one kind of body, found amqp-value after another"),
+        ("005370c00301a10161", "byte 8: ends where a string was expected"),
+        ("005370c00401a10161", "byte 6: expected durable, a boolean, found string"),
+        ("005370c00706404040404040", "byte 11: expected the end of the header, found 1 more bytes"),
+        ("005374c10201 40", "byte 6: a map of 1 elements leaves a key without its value"),
+        ("005374c10302 4040", "byte 6: expected a key, which is a string, found null"),
+        ("00537645 005376 40", "byte 7: expected an amqp-sequence list, found null"),
     ];
     for (text, message) in cases {
         assert_eq!(refused(text), message, "{text}");
@@ -235,10 +186,7 @@ fn debug_shows_no_contents() {
     let event = Event::new("secret").with_property("security_token", "secret");
     let shown = format!("{event:?}");
     assert!(!shown.contains("secret\""), "{shown}");
-    assert!(
-        shown.contains("Data(6 bytes)") && shown.contains("security_token"),
-        "{shown}"
-    );
+    assert!(shown.contains("Data(6 bytes)") && shown.contains("security_token"), "{shown}");
 }
 
 fn any_id() -> impl Strategy<Value = MessageId> {
@@ -256,13 +204,7 @@ fn any_option(len: usize) -> impl Strategy<Value = Option<String>> {
 
 fn any_properties() -> impl Strategy<Value = Properties> {
     let ids = (prop::option::of(any_id()), prop::option::of(any_id()));
-    let texts = [
-        any_option(5),
-        any_option(5),
-        any_option(70),
-        any_option(5),
-        any_option(5),
-    ];
+    let texts = [any_option(5), any_option(5), any_option(70), any_option(5), any_option(5)];
     let symbols = prop::option::of("[a-z/]{0,9}");
     let numbers = any::<(Option<i64>, Option<i64>, Option<u32>, Option<[u8; 2]>)>();
     (ids, texts, symbols, numbers).prop_map(|(ids, texts, content_type, numbers)| {
@@ -286,14 +228,7 @@ fn any_properties() -> impl Strategy<Value = Properties> {
 }
 
 fn any_header() -> impl Strategy<Value = Header> {
-    any::<(
-        Option<bool>,
-        Option<u8>,
-        Option<u32>,
-        Option<bool>,
-        Option<u32>,
-    )>()
-    .prop_map(|fields| Header {
+    any::<(Option<bool>, Option<u8>, Option<u32>, Option<bool>, Option<u32>)>().prop_map(|fields| Header {
         durable: fields.0,
         priority: fields.1,
         ttl_millis: fields.2,
@@ -318,40 +253,31 @@ fn any_body() -> impl Strategy<Value = Body> {
 pub(crate) fn any_event() -> impl Strategy<Value = Event> {
     let named = || prop::collection::vec(("[a-z-]{0,9}", any_value()), 0..3);
     let properties = prop::collection::vec(("\\PC{0,9}", any_simple()), 0..6);
-    let sections = (
-        prop::option::of(any_header()),
-        prop::option::of(any_properties()),
-    );
-    (
-        any_body(),
-        sections,
-        [named(), named(), named()],
-        properties,
+    let sections = (prop::option::of(any_header()), prop::option::of(any_properties()));
+    (any_body(), sections, [named(), named(), named()], properties).prop_map(
+        |(body, (header, properties), [delivery, message, footer], own)| {
+            let mut event = Event::from_body(body);
+            if let Some(header) = header {
+                event = event.with_header(header);
+            }
+            if let Some(properties) = properties {
+                event = event.with_properties(properties);
+            }
+            for (name, value) in delivery {
+                event = event.with_delivery_annotation(name, value);
+            }
+            for (name, value) in message {
+                event = event.with_annotation(name, value);
+            }
+            for (name, value) in footer {
+                event = event.with_footer(name, value);
+            }
+            for (key, value) in own {
+                event = event.with_property(key, value);
+            }
+            event
+        },
     )
-        .prop_map(
-            |(body, (header, properties), [delivery, message, footer], own)| {
-                let mut event = Event::from_body(body);
-                if let Some(header) = header {
-                    event = event.with_header(header);
-                }
-                if let Some(properties) = properties {
-                    event = event.with_properties(properties);
-                }
-                for (name, value) in delivery {
-                    event = event.with_delivery_annotation(name, value);
-                }
-                for (name, value) in message {
-                    event = event.with_annotation(name, value);
-                }
-                for (name, value) in footer {
-                    event = event.with_footer(name, value);
-                }
-                for (key, value) in own {
-                    event = event.with_property(key, value);
-                }
-                event
-            },
-        )
 }
 
 proptest! {

@@ -5,10 +5,7 @@ use super::*;
 
 pub(crate) fn hex(text: &str) -> Bytes {
     let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(16)).collect();
-    digits
-        .chunks(2)
-        .map(|pair| (pair[0] * 16 + pair[1]) as u8)
-        .collect()
+    digits.chunks(2).map(|pair| (pair[0] * 16 + pair[1]) as u8).collect()
 }
 
 fn encoded(value: &Value) -> Bytes {
@@ -54,10 +51,7 @@ fn each_value_takes_its_shortest_form() {
         (1.5f64.into(), "823ff8000000000000"),
         (Value::Decimal32([1, 2, 3, 4]), "7401020304"),
         (Value::Decimal64([9; 8]), "840909090909090909"),
-        (
-            Value::Decimal128([9; 16]),
-            "9409090909090909090909090909090909",
-        ),
+        (Value::Decimal128([9; 16]), "9409090909090909090909090909090909"),
         ('ü'.into(), "73000000fc"),
         (Value::Timestamp(-1), "83ffffffffffffffff"),
         (Value::Uuid(uuid), "9811111111111111111111111111111111"),
@@ -70,32 +64,12 @@ fn each_value_takes_its_shortest_form() {
         (Value::List(vec![1.into(), 2.into()]), "c0050254015402"),
         (Value::Map(vec![]), "c10100"),
         (Value::Map(vec![("a".into(), 1.into())]), "c10602a101615401"),
-        (
-            Array::strings(["a", "b"]).into(),
-            "e00c02b1000000016100000001 62",
-        ),
+        (Array::strings(["a", "b"]).into(), "e00c02b1000000016100000001 62"),
         (Array::symbols([""; 0]).into(), "e00200b3"),
-        (
-            Array::new(Kind::Int, vec![1.into()]).unwrap().into(),
-            "e0060171 00000001",
-        ),
-        (
-            Array::new(Kind::Null, vec![Value::Null; 2]).unwrap().into(),
-            "e0020240",
-        ),
-        (
-            Array::new(Kind::List, vec![Value::List(vec![1.into()])])
-                .unwrap()
-                .into(),
-            "e00c01d0 00000006 00000001 5401",
-        ),
-        (
-            Array::new(Kind::Int, vec![1.into()])
-                .unwrap()
-                .described(5u64)
-                .into(),
-            "e00901 005305 71 00000001",
-        ),
+        (Array::new(Kind::Int, vec![1.into()]).unwrap().into(), "e0060171 00000001"),
+        (Array::new(Kind::Null, vec![Value::Null; 2]).unwrap().into(), "e0020240"),
+        (Array::new(Kind::List, vec![Value::List(vec![1.into()])]).unwrap().into(), "e00c01d0 00000006 00000001 5401"),
+        (Array::new(Kind::Int, vec![1.into()]).unwrap().described(5u64).into(), "e00901 005305 71 00000001"),
         (Value::described(0x24u64, Value::List(vec![])), "00532445"),
         (Value::from(None::<i32>), "40"),
     ];
@@ -122,34 +96,13 @@ fn every_other_form_is_read() {
         ("b30000000161", Value::symbol("a")),
         ("c00100", Value::List(vec![])),
         ("d00000000400000000", Value::List(vec![])),
-        (
-            "d0000000060000000245 43",
-            Value::List(vec![Value::List(vec![]), 0u32.into()]),
-        ),
+        ("d0000000060000000245 43", Value::List(vec![Value::List(vec![]), 0u32.into()])),
         ("d10000000400000000", Value::Map(vec![])),
-        (
-            "f00000000d0000000271 0000000100000002",
-            Array::new(Kind::Int, vec![1.into(), 2.into()])
-                .unwrap()
-                .into(),
-        ),
-        (
-            "e0040254 0102",
-            Array::new(Kind::Int, vec![1.into(), 2.into()])
-                .unwrap()
-                .into(),
-        ),
-        (
-            "e0020241",
-            Array::new(Kind::Boolean, vec![true.into(); 2])
-                .unwrap()
-                .into(),
-        ),
+        ("f00000000d0000000271 0000000100000002", Array::new(Kind::Int, vec![1.into(), 2.into()]).unwrap().into()),
+        ("e0040254 0102", Array::new(Kind::Int, vec![1.into(), 2.into()]).unwrap().into()),
+        ("e0020241", Array::new(Kind::Boolean, vec![true.into(); 2]).unwrap().into()),
         ("e00100", Array::new(Kind::Null, vec![]).unwrap().into()),
-        (
-            "0080000000000000002445",
-            Value::described(0x24u64, Value::List(vec![])),
-        ),
+        ("0080000000000000002445", Value::described(0x24u64, Value::List(vec![]))),
     ];
     for (text, value) in cases {
         assert_eq!(decoded(text), Ok(value), "{text}");
@@ -161,32 +114,16 @@ fn every_other_form_is_read() {
 fn lengths_change_form_after_255() {
     for (len, code, header) in [(254, 0xa0, 2), (255, 0xa0, 2), (256, 0xb0, 5)] {
         let text = encoded(&"x".repeat(len).into());
-        assert_eq!(
-            (text[0], text.len()),
-            (code + 1, len + header),
-            "string of {len}"
-        );
+        assert_eq!((text[0], text.len()), (code + 1, len + header), "string of {len}");
         let binary = encoded(&vec![0u8; len].into());
-        assert_eq!(
-            (binary[0], binary.len()),
-            (code, len + header),
-            "binary of {len}"
-        );
+        assert_eq!((binary[0], binary.len()), (code, len + header), "binary of {len}");
         let symbol = encoded(&Value::symbol("x".repeat(len)));
-        assert_eq!(
-            (symbol[0], symbol.len()),
-            (code + 3, len + header),
-            "symbol of {len}"
-        );
+        assert_eq!((symbol[0], symbol.len()), (code + 3, len + header), "symbol of {len}");
     }
     for (content_len, code, header) in [(253, 0xc0, 3), (254, 0xc0, 3), (255, 0xd0, 9)] {
         let list = Value::List(vec![Value::from(vec![0u8; content_len - 2])]);
         let bytes = encoded(&list);
-        assert_eq!(
-            (bytes[0], bytes.len()),
-            (code, content_len + header),
-            "{content_len}"
-        );
+        assert_eq!((bytes[0], bytes.len()), (code, content_len + header), "{content_len}");
         assert_eq!(Value::decode(&bytes), Ok(list));
     }
     let nulls = encoded(&Value::List(vec![Value::Null; 256]));
@@ -208,30 +145,12 @@ fn refusals_tell_the_byte() {
         ("a302c3bc", "byte 2: this is not ASCII"),
         ("c00201", "byte 2: ends where a list was expected"),
         ("c00101", "byte 3: 1 elements cannot stand in 0 bytes"),
-        (
-            "d000000005ffffffff40",
-            "byte 9: 4294967295 elements cannot stand in 1 bytes",
-        ),
-        (
-            "c003014040",
-            "byte 4: expected the end of the list, found 1 more bytes",
-        ),
-        (
-            "c1020140",
-            "byte 3: a map of 1 elements leaves a key without its value",
-        ),
-        (
-            "4040",
-            "byte 1: expected the end of the value, found 1 more bytes",
-        ),
-        (
-            "f000000005ffffffff40",
-            "byte 10: 4294967295 elements cannot stand in 0 bytes",
-        ),
-        (
-            "e00301ff40",
-            "byte 3: expected the constructor of an array, found 0xff",
-        ),
+        ("d000000005ffffffff40", "byte 9: 4294967295 elements cannot stand in 1 bytes"),
+        ("c003014040", "byte 4: expected the end of the list, found 1 more bytes"),
+        ("c1020140", "byte 3: a map of 1 elements leaves a key without its value"),
+        ("4040", "byte 1: expected the end of the value, found 1 more bytes"),
+        ("f000000005ffffffff40", "byte 10: 4294967295 elements cannot stand in 0 bytes"),
+        ("e00301ff40", "byte 3: expected the constructor of an array, found 0xff"),
     ];
     for (text, message) in cases {
         assert_eq!(refused(text), message, "{text}");
@@ -241,10 +160,7 @@ fn refusals_tell_the_byte() {
 #[test]
 fn a_list_cannot_read_past_its_end() {
     // The string in the list claims two bytes, of which one lies behind the list.
-    assert_eq!(
-        refused("c00401a1026162"),
-        "byte 5: ends where a string was expected"
-    );
+    assert_eq!(refused("c00401a1026162"), "byte 5: ends where a string was expected");
 }
 
 #[test]
@@ -253,28 +169,18 @@ fn nesting_ends_at_the_limit() {
     let deepest = encoded(&nest(MAX_DEPTH));
     assert_eq!(Value::decode(&deepest), Ok(nest(MAX_DEPTH)));
     let deeper = Value::decode(&encoded(&nest(MAX_DEPTH + 1)));
-    assert!(
-        matches!(deeper, Err(DecodeError::TooDeep { .. })),
-        "{deeper:?}"
-    );
+    assert!(matches!(deeper, Err(DecodeError::TooDeep { .. })), "{deeper:?}");
     let descriptors = Bytes::from(vec![0u8; 1 << 20]);
-    assert_eq!(
-        Value::decode(&descriptors),
-        Err(DecodeError::TooDeep { at: MAX_DEPTH })
-    );
+    assert_eq!(Value::decode(&descriptors), Err(DecodeError::TooDeep { at: MAX_DEPTH }));
 }
 
 /// Nothing in the input pays for the elements of an array of nulls, so there may only be so many in all.
 #[test]
 fn elements_without_bytes_are_counted_over_the_whole_input() {
     let array = "f000000005 00000200 40"; // 512 nulls
-    let arrays =
-        |count: usize| format!("c0{:02x}{count:02x}{}", 1 + 10 * count, array.repeat(count));
+    let arrays = |count: usize| format!("c0{:02x}{count:02x}{}", 1 + 10 * count, array.repeat(count));
     assert!(decoded(&arrays(2)).is_ok());
-    assert_eq!(
-        refused(&arrays(3)),
-        "byte 33: 512 elements cannot stand in 0 bytes"
-    );
+    assert_eq!(refused(&arrays(3)), "byte 33: 512 elements cannot stand in 0 bytes");
 }
 
 #[test]
@@ -292,21 +198,12 @@ fn binaries_share_the_input() {
 #[test]
 fn arrays_hold_one_type() {
     let mixed = Array::new(Kind::Int, vec![1.into(), "a".into()]);
-    assert_eq!(
-        mixed.unwrap_err().to_string(),
-        "element 1 is a string, in an array of int"
-    );
-    assert_eq!(
-        Array::new(Kind::Described, vec![]),
-        Err(ArrayError::DescribedKind)
-    );
+    assert_eq!(mixed.unwrap_err().to_string(), "element 1 is a string, in an array of int");
+    assert_eq!(Array::new(Kind::Described, vec![]), Err(ArrayError::DescribedKind));
 }
 
 fn any_text() -> impl Strategy<Value = String> {
-    prop_oneof![
-        "[a-zü]{0,5}",
-        (250usize..260).prop_map(|len| "x".repeat(len))
-    ]
+    prop_oneof!["[a-zü]{0,5}", (250usize..260).prop_map(|len| "x".repeat(len))]
 }
 
 pub(crate) fn any_simple() -> impl Strategy<Value = Value> {
@@ -344,9 +241,7 @@ pub(crate) fn any_value() -> impl Strategy<Value = Value> {
             prop::collection::vec(pair.clone(), 0..4).prop_map(Value::Map),
             pair.prop_map(|pair| Value::Described(Box::new(pair))),
             (inner.clone(), 0usize..40).prop_filter_map("described", |(value, count)| {
-                Array::new(value.kind(), vec![value; count])
-                    .map(Value::from)
-                    .ok()
+                Array::new(value.kind(), vec![value; count]).map(Value::from).ok()
             }),
             (inner.clone(), inner).prop_filter_map("described", |(descriptor, value)| {
                 let array = Array::new(value.kind(), vec![value]).ok()?;
