@@ -114,8 +114,8 @@ impl Value {
     /// Reads the one value that is all of `input`. Binaries share `input`'s memory; text is copied.
     ///
     /// # Errors
-    /// If `input` is not exactly one value. No input makes it panic, nest deeper than [`MAX_DEPTH`] or take more
-    /// memory than a small multiple of its length.
+    /// If `input` is not exactly one value. No input makes it panic, nest deeper than [`MAX_DEPTH`], or set memory
+    /// aside for elements that its length cannot hold.
     ///
     /// Source: AMQP 1.0 part 1, 1.6.
     pub fn decode(input: &Bytes) -> Result<Self, DecodeError> {
