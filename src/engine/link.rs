@@ -205,8 +205,7 @@ impl SenderHalf {
     /// Takes the receiver's word for the credit. `initial` stands in for a delivery-count that it left out because it
     /// had not seen our attach. Source: AMQP 1.0 part 2, 2.6.7.
     pub(super) fn grant(&mut self, their_delivery_count: Option<u32>, their_credit: u32, initial: u32) {
-        let limit = their_delivery_count.unwrap_or(initial).wrapping_add(their_credit);
-        self.credit = serial::ahead(self.delivery_count, limit);
+        self.credit = serial::left(their_delivery_count.unwrap_or(initial), their_credit, self.delivery_count);
     }
 
     /// Spends one credit for the delivery that starts now; returns its tag: unique on this link while unsettled.

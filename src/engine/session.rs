@@ -441,9 +441,8 @@ impl Session {
 
     pub(super) fn on_flow(&mut self, shared: &mut Shared, flow: &performatives::Flow) {
         let their_next = flow.next_incoming_id.unwrap_or(self.first_transfer_id);
-        let limit = their_next.wrapping_add(flow.incoming_window);
         let was_shut = self.remote_incoming_window == 0;
-        self.remote_incoming_window = serial::ahead(self.next_outgoing_id, limit);
+        self.remote_incoming_window = serial::left(their_next, flow.incoming_window, self.next_outgoing_id);
         let handle = flow.handle.as_ref().and_then(|handle| self.by_remote_handle.get(&handle.0)).copied();
         if let Some(handle) = handle {
             self.on_link_flow(shared, handle, flow);
