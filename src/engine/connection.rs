@@ -109,6 +109,13 @@ enum Phase {
     Closed,
 }
 
+impl Phase {
+    /// Our close is the last frame that we write. Source: AMQP 1.0 part 2, 2.4.3.
+    fn may_write(self) -> bool {
+        !matches!(self, Self::CloseSent | Self::Closed)
+    }
+}
+
 /// What sessions and links share with their connection.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -215,6 +222,9 @@ impl Connection {
 
     /// Begins a session; `None` when the peer's channels are used up. Needs no answer to be used.
     pub(crate) fn begin(&mut self) -> Option<SessionId> {
+        if !self.phase.may_write() {
+            return None;
+        }
         let channel = self.free_channel(self.peer_channel_max)?;
         let session = self.new_session(channel);
         let id = session.id;
@@ -226,8 +236,10 @@ impl Connection {
     /// Asks for a link in `session`; `Ok(None)` when there is no such session or no handle left in it.
     pub(crate) fn attach(&mut self, session: SessionId, attach: &Attach) -> Result<Option<LinkId>, FrameTooLarge> {
         match session_mut(&mut self.sessions, session) {
-            Some(session) => session.attach(&mut self.shared, attach),
-            None => Ok(None),
+            Some(session) if self.phase.may_write() && session.state != SessionState::EndSent => {
+                session.attach(&mut self.shared, attach)
+            }
+            _ => Ok(None),
         }
     }
 
@@ -254,7 +266,7 @@ impl Connection {
     /// Queues a message. `Err` gives it back when its link cannot take it any more.
     pub(crate) fn send(&mut self, link: LinkId, outgoing: Outgoing) -> Result<(), Outgoing> {
         match session_mut(&mut self.sessions, link.session) {
-            Some(session) if self.phase != Phase::Closed => session.send(&mut self.shared, link, outgoing),
+            Some(session) if self.phase.may_write() => session.send(&mut self.shared, link, outgoing),
             _ => Err(outgoing),
         }
     }
@@ -675,7 +687,7 @@ impl Connection {
     }
 
     fn with_session(&mut self, id: SessionId, change: impl FnOnce(&mut Session, &mut Shared)) {
-        if self.phase == Phase::Closed {
+        if !self.phase.may_write() {
             return;
         }
         if let Some(session) = session_mut(&mut self.sessions, id).filter(|s| s.state != SessionState::EndSent) {

@@ -307,7 +307,7 @@ impl Session {
     }
 
     /// Resolves everything in this session. With `written`, the connection is gone and took what it had not written
-    /// with it: a delivery whose first byte lies beyond never left.
+    /// with it: a delivery whose first byte lies beyond never left. Its links are no more.
     pub(super) fn resolve_all(&mut self, shared: &mut Shared, written: Option<u64>) {
         for slot in &mut self.unsettled {
             let Some(unsettled) = slot.take() else { continue };
@@ -321,6 +321,8 @@ impl Session {
         for id in ids {
             self.resolve_link(shared, id);
         }
+        self.links.clear();
+        self.by_remote_handle.clear();
     }
 
     // ---- sending -----------------------------------------------------------------------------------------------
