@@ -92,6 +92,8 @@ pub(crate) enum CloseCause {
     IdleTimeout(Duration),
     /// The stream ended or failed; said by whoever owns it.
     Stream,
+    /// We closed before the connection was open.
+    Unopened,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -282,21 +284,35 @@ impl Connection {
         session.and_then(|session| session.link(link)).is_some_and(|link| link.state == LinkState::Attached)
     }
 
-    /// Says goodbye. The peer's answer ends the connection; whoever owns the stream need not wait for it.
+    /// Says goodbye. The peer's answer ends the connection; whoever owns the stream need not wait for it. Before our
+    /// open has left there is nobody to say it to, and the connection ends at once.
     pub(crate) fn close(&mut self, error: Option<&PeerError>) {
-        if matches!(self.phase, Phase::CloseSent | Phase::Closed) {
+        if !self.phase.may_write() {
             return;
         }
-        let opened = self.phase == Phase::Opened;
-        self.phase = Phase::CloseSent;
-        if opened {
+        if self.say_close(error) {
+            self.phase = Phase::CloseSent;
+            self.check_fit();
+        } else {
+            self.closed(CloseCause::Unopened, None);
+        }
+    }
+
+    /// Writes a close if that is allowed by now: our open has left, and the peer's header has come.
+    fn say_close(&mut self, error: Option<&PeerError>) -> bool {
+        let open_sent =
+            self.phase == Phase::Opened || (self.phase == Phase::Open && self.config.role == Role::Client);
+        if open_sent {
             self.shared.put_or_end(0, &Close { error: error.map(Error::from) });
         }
+        open_sent
     }
 
     /// The stream is gone: resolves everything that was under way by what the stream had taken.
     pub(crate) fn abandon(&mut self) {
-        self.closed(CloseCause::Stream, Some(self.shared.out.written()));
+        let written = self.shared.out.written();
+        self.shared.out.clear();
+        self.closed(CloseCause::Stream, Some(written));
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -426,8 +442,14 @@ impl Connection {
             && now.saturating_duration_since(self.last_received) >= timeout
         {
             let error = PeerError::new("amqp:resource-limit-exceeded", "nothing came within the idle time-out");
-            self.close(Some(&error));
-            return self.closed(CloseCause::IdleTimeout(timeout), Some(self.shared.out.written()));
+            let written = self.shared.out.written();
+            if self.shared.out.is_empty() {
+                self.say_close(Some(&error));
+            } else {
+                // The peer takes nothing; and what is called unsent below must not leave after all.
+                self.shared.out.clear();
+            }
+            return self.closed(CloseCause::IdleTimeout(timeout), Some(written));
         }
         if self.heartbeat_due().is_some_and(|due| due <= now) {
             self.shared.out.put_slice(&HEARTBEAT);
@@ -485,7 +507,7 @@ impl Connection {
         if let Some(mut held) = self.shared.held.take() {
             self.shared.out.append(&mut held);
         }
-        self.phase = Phase::AmqpHeader;
+        self.enter(Phase::AmqpHeader);
     }
 
     fn on_sasl_init(&mut self, init: &SaslInit) {
@@ -507,6 +529,13 @@ impl Connection {
             if let Err(error) = self.shared.out.put_amqp(0, &open, MIN_MAX_FRAME_SIZE) {
                 self.closed(CloseCause::Violation(error.to_string()), None);
             }
+        }
+    }
+
+    /// Goes on to `phase`, unless the connection has ended meanwhile.
+    fn enter(&mut self, phase: Phase) {
+        if self.phase != Phase::Closed {
+            self.phase = phase;
         }
     }
 
@@ -565,7 +594,7 @@ impl Connection {
 
     fn on_close(&mut self, close: &Close) {
         let error = close.error.as_ref().map(PeerError::from);
-        self.close(None);
+        self.say_close(None);
         self.closed(CloseCause::Peer(error), None);
     }
 
@@ -705,9 +734,7 @@ impl Connection {
 
     /// The peer broke the protocol: say so where that can still be said, and end.
     fn violation(&mut self, condition: &str, text: String) {
-        if matches!(self.phase, Phase::Opened) || (self.phase == Phase::Open && self.config.role == Role::Client) {
-            self.shared.put_or_end(0, &Close { error: Some(Error::from(&PeerError::new(condition, text.clone()))) });
-        }
+        self.say_close(Some(&PeerError::new(condition, text.clone())));
         self.closed(CloseCause::Violation(text), None);
     }
 
