@@ -23,6 +23,8 @@ use crate::wire::frame::{
 /// Transfers are written into the outbox until this many bytes wait there: enough for few, large writes, little
 /// enough that a heartbeat or a settlement is never far behind.
 const OUTBOX_HIGH_WATER: usize = 256 * 1024;
+/// A peer that asks for answers (echoes, detaches, ends) and does not read them is cut off at this many bytes.
+const OUTBOX_LIMIT: usize = 4 * 1024 * 1024;
 /// The largest frame we write, whatever the peer would take.
 const MAX_FRAME_SIZE_OUT: u32 = 1 << 20;
 /// Sessions that one peer may hold open on a connection. The service allows 5000; source: event-hubs-wire 4.3.
@@ -328,7 +330,7 @@ impl Connection {
         }
         while self.phase != Phase::Closed {
             match self.receive_one(now, buffer) {
-                Ok(true) => self.check_fit(),
+                Ok(true) => self.check_outbox(),
                 Ok(false) => return,
                 Err(error) => return self.violation("amqp:connection:framing-error", error.to_string()),
             }
@@ -729,6 +731,13 @@ impl Connection {
     fn check_fit(&mut self) {
         if let Some(error) = self.shared.misfit.take() {
             self.violation("amqp:frame-size-too-small", error.to_string());
+        }
+    }
+
+    fn check_outbox(&mut self) {
+        self.check_fit();
+        if self.shared.out.len() > OUTBOX_LIMIT {
+            self.violation("amqp:resource-limit-exceeded", "what it asks for is not read".into());
         }
     }
 
