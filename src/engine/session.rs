@@ -342,7 +342,7 @@ impl Session {
     /// Takes a delivery back: `NotSent` when no frame of it left, else `Unknown`; its outcome will not be reported.
     pub(super) fn cancel(&mut self, id: LinkId, key: DeliveryKey) -> Option<Outcome> {
         for slot in &mut self.unsettled {
-            if slot.as_ref().is_some_and(|unsettled| unsettled.key == key) {
+            if slot.as_ref().is_some_and(|unsettled| unsettled.key == key && unsettled.handle == id.handle) {
                 // It stays numbered, and a half-sent one goes on leaving: a delivery cannot be cut short.
                 *slot = None;
                 self.trim_unsettled();
@@ -353,7 +353,8 @@ impl Session {
         let Half::Sender(half) = &mut link.half else { return None };
         let index = half.queue.iter().position(|outgoing| outgoing.key == key)?;
         if index == 0 && half.started {
-            return Some(Outcome::Unknown);
+            // Half-sent. Unless it was sent settled, its outcome has been told.
+            return half.queue[0].settled.then_some(Outcome::Unknown);
         }
         half.queue.remove(index);
         Some(Outcome::NotSent)
