@@ -601,14 +601,13 @@ fn receive(
     let Half::Receiver(half) = &mut link.half else {
         return Err(PeerError::new("amqp:not-allowed", "a transfer on a link whose sender is this end"));
     };
-    if transfer.aborted {
-        half.partial = None;
-        return Ok(());
-    }
     let mut partial = match half.partial.take() {
         Some(partial) => continued(partial, transfer)?,
         None => first_of_delivery(half, transfer)?,
     };
+    if transfer.aborted {
+        return Ok(());
+    }
     partial.settled |= transfer.settled == Some(true);
     partial.push(payload, half.max_message_size);
     if transfer.more {
