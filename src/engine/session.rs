@@ -393,6 +393,7 @@ impl Session {
             half.finish();
         }
         let more = half.can_send();
+        let drained = done && half.drain && half.queue.is_empty();
         if tag.is_some() {
             self.next_delivery += 1;
             let unsettled = (!settled).then_some(Unsettled { key, handle: id.handle, position });
@@ -401,6 +402,9 @@ impl Session {
         }
         self.next_outgoing_id = self.next_outgoing_id.wrapping_add(1);
         self.remote_incoming_window -= 1;
+        if drained {
+            self.drained(shared, id.handle);
+        }
         more && self.remote_incoming_window > 0
     }
 
@@ -460,20 +464,31 @@ impl Session {
 
     fn on_link_flow(&mut self, shared: &mut Shared, handle: u32, flow: &performatives::Flow) {
         let Some(link) = self.links[handle as usize].as_mut() else { return };
-        let id = link.id;
+        let (id, state) = (link.id, link.state);
         // What a sender says of its own link changes nothing for us: credit is ours to give.
         let Half::Sender(half) = &mut link.half else { return };
+        if state == LinkState::DetachSent {
+            return;
+        }
         if let Some(credit) = flow.link_credit {
             half.grant(flow.delivery_count, credit, shared.first_delivery_count);
         }
         half.drain = flow.drain;
         shared.mark_ready(id, half);
-        if half.drain && half.queue.is_empty() && half.credit > 0 {
-            half.delivery_count = half.delivery_count.wrapping_add(half.credit);
-            half.credit = 0;
-            self.put_flow(shared, Some(handle));
+        if half.drain && half.queue.is_empty() {
+            self.drained(shared, handle);
         }
         shared.events.push_back(Event::Credit { link: id });
+    }
+
+    /// Gives the credit back that the receiver asked for and that nothing is left to use.
+    /// Source: AMQP 1.0 part 2, 2.6.7.
+    fn drained(&mut self, shared: &mut Shared, handle: u32) {
+        let link = self.links[handle as usize].as_mut();
+        let Some(half) = link.and_then(|link| link.half.sender_mut()) else { return };
+        half.delivery_count = half.delivery_count.wrapping_add(half.credit);
+        half.credit = 0;
+        self.put_flow(shared, Some(handle));
     }
 
     fn mark_all_ready(&mut self, shared: &mut Shared) {
@@ -498,6 +513,8 @@ impl Session {
     fn put_flow(&mut self, shared: &mut Shared, handle: Option<u32>) {
         self.incoming_window = INCOMING_WINDOW;
         let link = handle.and_then(|handle| self.links[handle as usize].as_ref());
+        // A handle that we have not attached, or have detached, means nothing to the peer.
+        let link = link.filter(|link| link.state == LinkState::Attached);
         let (delivery_count, credit, drain) = match link.map(|link| &link.half) {
             Some(Half::Sender(SenderHalf { delivery_count, credit, drain, .. })) => {
                 (Some(*delivery_count), Some(*credit), *drain)
