@@ -7,6 +7,7 @@ use fe2o3_amqp_types::definitions::{Fields, Handle, ReceiverSettleMode, Role, Se
 use fe2o3_amqp_types::messaging::{Source, Target, TargetArchetype};
 use fe2o3_amqp_types::performatives;
 
+use super::connection::Shared;
 use super::{DeliveryKey, LinkId, serial};
 
 /// Which end of a link is ours.
@@ -151,6 +152,18 @@ pub(super) struct Link {
     /// The peer's attach, until we answered it.
     pub(super) asked: Option<Box<performatives::Attach>>,
     pub(super) half: Half,
+}
+
+impl Link {
+    /// Answers an attach that is still unanswered with one without termini: a detach needs an attach before it.
+    /// Source: AMQP 1.0 part 2, 2.6.3.
+    pub(super) fn put_refusal(&mut self, shared: &mut Shared, channel: u16) {
+        if let Some(asked) = self.asked.take() {
+            let mut answer = Accept::default().performative(&asked, self.id.handle, 0);
+            (answer.source, answer.target, answer.max_message_size) = (None, None, None);
+            shared.put_or_end(channel, &answer);
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -183,28 +183,26 @@ impl Session {
         let first = shared.first_delivery_count;
         let channel = self.id.channel;
         let Some(link) = self.link_mut(id) else { return };
-        let Some(asked) = link.asked.take() else { return };
-        let answer = accept.performative(&asked, id.handle, first);
-        if let Half::Receiver(half) = &mut link.half {
-            half.max_message_size = accept.max_message_size;
-        }
-        link.state = LinkState::Attached;
+        let Some(asked) = &link.asked else { return };
+        let answer = accept.performative(asked, id.handle, first);
         if let Err(error) = shared.put(channel, &answer) {
             // The peer's own source and target do not fit its own frame limit.
-            self.detach(shared, id, Some(&PeerError::new("amqp:frame-size-too-small", error.to_string())));
+            return self.detach(shared, id, Some(&PeerError::new("amqp:frame-size-too-small", error.to_string())));
+        }
+        link.asked = None;
+        link.state = LinkState::Attached;
+        match &mut link.half {
+            Half::Receiver(half) => half.max_message_size = accept.max_message_size,
+            Half::Sender(half) => shared.mark_ready(id, half),
         }
     }
 
     /// Says no to the peer's link: an attach without a terminus, then a detach that says why.
     /// Source: AMQP 1.0 part 2, 2.6.3.
     pub(super) fn refuse(&mut self, shared: &mut Shared, id: LinkId, error: &PeerError) {
-        let channel = self.id.channel;
-        let Some(link) = self.link_mut(id) else { return };
-        let Some(asked) = link.asked.take() else { return };
-        let mut answer = Accept::default().performative(&asked, id.handle, 0);
-        (answer.source, answer.target, answer.max_message_size) = (None, None, None);
-        shared.put_or_end(channel, &answer);
-        self.detach(shared, id, Some(error));
+        if self.link(id).is_some_and(|link| link.asked.is_some()) {
+            self.detach(shared, id, Some(error));
+        }
     }
 
     /// Ends a link from our side. What was under way on it is resolved at once.
@@ -215,6 +213,7 @@ impl Session {
             return;
         }
         link.state = LinkState::DetachSent;
+        link.put_refusal(shared, channel);
         shared.put_or_end(channel, &detach(id.handle, true, error));
         self.resolve_link(shared, id);
     }
@@ -273,13 +272,15 @@ impl Session {
     pub(super) fn on_detach(&mut self, shared: &mut Shared, detached: &performatives::Detach) {
         // An unknown handle: both ends may detach at once, and some peers detach after they ended the session.
         let Some(handle) = self.by_remote_handle.remove(&detached.handle.0) else { return };
+        let channel = self.id.channel;
         let Some(link) = self.links[handle as usize].as_mut() else { return };
         let (id, state) = (link.id, link.state);
+        link.put_refusal(shared, channel);
         let error = detached.error.as_ref().map(PeerError::from);
         shared.events.push_back(Event::Detached { link: id, closed: detached.closed, error });
         self.resolve_link(shared, id);
         if state != LinkState::DetachSent {
-            shared.put_or_end(self.id.channel, &detach(handle, detached.closed, None));
+            shared.put_or_end(channel, &detach(handle, detached.closed, None));
         }
         self.links[handle as usize] = None;
     }
