@@ -63,7 +63,8 @@ pub(crate) enum Event {
     Attached { link: LinkId, max_message_size: Option<u64>, target_address: Option<String> },
     /// The peer asks for a link: accept it or refuse it.
     AttachRequest { link: LinkId, attach: Box<performatives::Attach> },
-    /// The link has ended by the peer's detach, be it an answer to ours. Its outcomes follow.
+    /// The link has ended, by the peer's detach (be it an answer to ours) or by its breach of the rules. Its outcomes
+    /// follow.
     Detached { link: LinkId, closed: bool, error: Option<PeerError> },
     /// The peer said what it grants.
     Credit { link: LinkId },

@@ -151,6 +151,8 @@ pub(super) struct Link {
     pub(super) remote_handle: Option<u32>,
     /// The peer's attach, until we answered it.
     pub(super) asked: Option<Box<performatives::Attach>>,
+    /// The owner knows that it has ended.
+    pub(super) told: bool,
     pub(super) half: Half,
 }
 

@@ -159,7 +159,7 @@ impl Session {
     fn insert_link(&mut self, shared: &mut Shared, name: String, state: LinkState, half: Half) -> Option<LinkId> {
         let handle = self.free_handle()?;
         let id = LinkId { session: self.id, handle, serial: shared.next_serial() };
-        let link = Link { id, name, state, remote_handle: None, asked: None, half };
+        let link = Link { id, name, state, remote_handle: None, asked: None, told: false, half };
         self.links[handle as usize] = Some(link);
         Some(id)
     }
@@ -277,7 +277,9 @@ impl Session {
         let (id, state) = (link.id, link.state);
         link.put_refusal(shared, channel);
         let error = detached.error.as_ref().map(PeerError::from);
-        shared.events.push_back(Event::Detached { link: id, closed: detached.closed, error });
+        if !link.told {
+            shared.events.push_back(Event::Detached { link: id, closed: detached.closed, error });
+        }
         self.resolve_link(shared, id);
         if state != LinkState::DetachSent {
             shared.put_or_end(channel, &detach(handle, detached.closed, None));
@@ -559,6 +561,8 @@ impl Session {
         if let Some(link) = self.links[handle as usize].as_mut().filter(|link| link.state != LinkState::DetachSent) {
             let id = link.id;
             if let Err(error) = receive(shared, link, transfer, payload) {
+                link.told = true;
+                shared.events.push_back(Event::Detached { link: id, closed: true, error: Some(error.clone()) });
                 self.detach(shared, id, Some(&error));
             }
         }

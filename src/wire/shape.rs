@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_value_ends_where_its_constructor_says() {
-        let cases: [(&[u8], Result<usize, ShapeError>); 26] = [
+        let cases: [(&[u8], Result<usize, ShapeError>); 25] = [
             (&[0x40], Ok(1)),
             (&[0x52, 7, 99], Ok(2)),
             (&[0xa1, 2, b'h', b'i'], Ok(4)),
