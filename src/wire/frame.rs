@@ -94,29 +94,36 @@ pub(crate) fn take(buffer: &mut BytesMut, limit: u32) -> Result<Option<RawFrame>
 impl RawFrame {
     /// Decodes an AMQP frame: its channel and its body.
     pub(crate) fn into_amqp(mut self) -> Result<(u16, amqp::FrameBody), FrameError> {
-        self.expect(FRAME_TYPE_AMQP)?;
+        let end = self.expect(FRAME_TYPE_AMQP)?;
+        // The decoder is shown the performative alone: it cannot reach into the payload, nor leave a part of itself there.
+        let behind = self.bytes.split_off(end).freeze();
         let frame = amqp::FrameDecoder {}.decode(&mut self.bytes).map_err(performative_error)?;
-        let frame = frame.ok_or_else(|| FrameError::Performative("nothing in the frame".into()))?;
+        let mut frame = frame.ok_or_else(|| FrameError::Performative("nothing in the frame".into()))?;
+        if let amqp::FrameBody::Transfer { payload, .. } = &mut frame.body {
+            *payload = behind;
+        }
         Ok((frame.channel, frame.body))
     }
 
     /// Decodes a SASL frame.
     pub(crate) fn into_sasl(mut self) -> Result<sasl::Frame, FrameError> {
-        self.expect(FRAME_TYPE_SASL)?;
+        let end = self.expect(FRAME_TYPE_SASL)?;
+        self.bytes.truncate(end);
         let frame = sasl::FrameCodec {}.decode(&mut self.bytes).map_err(performative_error)?;
         frame.ok_or_else(|| FrameError::Performative("nothing in the frame".into()))
     }
 
     /// Checks the type, and walks the performative's structure: the decoders behind trust its sizes and counts.
-    fn expect(&self, expected: u8) -> Result<(), FrameError> {
+    /// Returns where it ends.
+    fn expect(&self, expected: u8) -> Result<usize, FrameError> {
         if self.kind != expected {
             return Err(FrameError::Type { found: self.kind, expected });
         }
         let body = &self.bytes[4..];
-        if !body.is_empty() {
-            shape::value_len(body).map_err(|error| FrameError::Performative(error.to_string()))?;
+        if body.is_empty() {
+            return Ok(4);
         }
-        Ok(())
+        shape::value_len(body).map(|len| 4 + len).map_err(performative_error)
     }
 }
 
