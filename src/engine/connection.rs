@@ -12,7 +12,7 @@ use fe2o3_amqp_types::primitives::{Array, Binary, Symbol};
 use fe2o3_amqp_types::sasl::{SaslCode, SaslInit, SaslMechanisms, SaslOutcome};
 use serde_amqp::serde::Serialize;
 
-use super::link::{Accept, Attach, Delivery, LinkState, Outgoing, SenderHalf};
+use super::link::{Accept, Attach, Delivery, Half, Link, LinkState, Outgoing, SenderHalf};
 use super::outbox::Outbox;
 use super::session::{Breach, Outcome, Session, SessionState};
 use super::{DeliveryKey, LinkId, SessionId};
@@ -266,14 +266,24 @@ impl Connection {
 
     /// Whether the link is there to send on.
     pub(crate) fn is_attached(&self, link: LinkId) -> bool {
-        let session = self.sessions.get(usize::from(link.session.channel)).and_then(Option::as_ref);
-        session.and_then(|session| session.link(link)).is_some_and(|link| link.state == LinkState::Attached)
+        self.link(link).is_some_and(|link| link.state == LinkState::Attached)
     }
 
-    /// The messages that the peer would take now on a link that we send on.
+    /// Messages that wait on a sending link for credit or their turn.
+    pub(crate) fn queued(&self, link: LinkId) -> usize {
+        match self.link(link).map(|link| &link.half) {
+            Some(Half::Sender(half)) => half.queue.len(),
+            _ => 0,
+        }
+    }
+
+    /// What is left of a link's credit, whichever end granted it.
     pub(crate) fn credit(&self, link: LinkId) -> u32 {
-        let session = self.sessions.get(usize::from(link.session.channel)).and_then(Option::as_ref);
-        session.and_then(|session| session.link(link)).map_or(0, |link| link.half.credit())
+        self.link(link).map_or(0, |link| link.half.credit())
+    }
+
+    fn link(&self, id: LinkId) -> Option<&Link> {
+        self.sessions.get(usize::from(id.session.channel))?.as_ref()?.link(id)
     }
 
     /// Says goodbye. The peer's answer ends the connection; whoever owns the stream need not wait for it.
