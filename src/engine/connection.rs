@@ -294,12 +294,9 @@ impl Connection {
         }
     }
 
-    /// What is left of the credit that a receiving link has granted.
+    /// What is left of a link's credit, whichever end granted it.
     pub(crate) fn credit(&self, link: LinkId) -> u32 {
-        match self.link(link).map(|link| &link.half) {
-            Some(Half::Receiver(half)) => half.credit,
-            _ => 0,
-        }
+        self.link(link).map_or(0, |link| link.half.credit())
     }
 
     fn link(&self, id: LinkId) -> Option<&Link> {

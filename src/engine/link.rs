@@ -189,6 +189,13 @@ impl Half {
         }
     }
 
+    pub(super) fn credit(&self) -> u32 {
+        match self {
+            Self::Sender(half) => half.credit,
+            Self::Receiver(half) => half.credit,
+        }
+    }
+
     pub(super) fn role(&self) -> LinkRole {
         match self {
             Self::Sender(_) => LinkRole::Sender,
