@@ -28,4 +28,9 @@ impl WallClock {
     pub(crate) fn now(&self) -> SystemTime {
         self.base + now().saturating_duration_since(self.at)
     }
+
+    /// When it will be `time`; `None` when that is further away than can be waited for.
+    pub(crate) fn instant_of(&self, time: SystemTime) -> Option<Instant> {
+        self.at.checked_add(time.duration_since(self.base).unwrap_or_default())
+    }
 }

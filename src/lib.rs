@@ -3,6 +3,8 @@
 mod client;
 #[cfg_attr(not(feature = "emulator"), allow(dead_code, reason = "the emulator's part"))]
 mod clock;
+#[cfg(feature = "emulator")]
+pub mod emulator;
 #[cfg_attr(not(feature = "emulator"), allow(dead_code, unused_imports, reason = "the server's role is the emulator's"))]
 mod engine;
 mod pump;

@@ -28,9 +28,13 @@ impl Deadline {
 
     /// An equal share of what is left, for the next of `parts` attempts.
     pub(super) fn share(self, parts: usize) -> Self {
-        let now = clock::now();
-        let left = self.at.saturating_duration_since(now) / u32::try_from(parts.max(1)).unwrap_or(u32::MAX);
-        Self { at: now + left, ..self }
+        let share = self.left() / u32::try_from(parts.max(1)).unwrap_or(u32::MAX);
+        Self { at: clock::now() + share, ..self }
+    }
+
+    /// What is left of it.
+    pub(super) fn left(self) -> Duration {
+        self.at.saturating_duration_since(clock::now())
     }
 
     pub(super) fn passed(self, step: Step) -> Error {

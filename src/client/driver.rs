@@ -30,7 +30,7 @@ pub(super) enum Command {
     /// The sender is gone, or is being closed.
     Detach {
         link: LinkId,
-        deadline: Deadline,
+        /// Told when the hub has agreed; dropped when there is nothing to wait for.
         reply: Option<oneshot::Sender<()>>,
     },
     Close {
@@ -96,6 +96,8 @@ struct Sending {
 struct Closing {
     deadline: Deadline,
     replies: Vec<oneshot::Sender<()>>,
+    /// Our close has been asked for: what comes now is the end that was wanted.
+    said: bool,
 }
 
 /// See the module. Ends when the connection has, or when every handle is gone.
@@ -111,10 +113,9 @@ pub(super) struct Driver<S> {
     attaching: Vec<Attaching>,
     sending: HashMap<DeliveryKey, Sending>,
     send_deadlines: BTreeSet<(Instant, DeliveryKey)>,
-    detaching: HashMap<LinkId, Vec<oneshot::Sender<()>>>,
-    /// Why links that are gone went.
-    link_causes: HashMap<LinkId, Error>,
-    session_causes: HashMap<SessionId, Error>,
+    detaching: HashMap<LinkId, oneshot::Sender<()>>,
+    /// The links that somebody holds a sender of, and why they went, once they did.
+    senders: HashMap<LinkId, Option<Error>>,
     closing: Option<Closing>,
     ended: bool,
 }
@@ -149,8 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             sending: HashMap::new(),
             send_deadlines: BTreeSet::new(),
             detaching: HashMap::new(),
-            link_causes: HashMap::new(),
-            session_causes: HashMap::new(),
+            senders: HashMap::new(),
             closing: None,
             ended: false,
         }
@@ -169,10 +169,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             self.close_when_settled();
         }
         self.refuse_what_still_comes();
-        let limit = self.close_timeout;
-        let replies = self.closing.take().map(|closing| closing.replies).unwrap_or_default();
+        let closing = self.closing.take();
+        let limit = closing.as_ref().map_or(self.close_timeout, |closing| closing.deadline.left());
         self.pump.finish(limit).await;
-        for reply in replies {
+        for reply in closing.into_iter().flat_map(|closing| closing.replies) {
             let _ = reply.send(());
         }
     }
@@ -201,7 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 self.pump.engine.cancel(link, key);
                 self.forget(key);
             }
-            Command::Detach { link, deadline, reply } => self.on_detach(link, deadline, reply),
+            Command::Detach { link, reply } => self.on_detach(link, reply),
             Command::Close { deadline, reply } => self.close(deadline, Some(reply)),
         }
     }
@@ -263,27 +263,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         self.send_deadlines.insert((deadline.at, key));
     }
 
-    fn on_detach(&mut self, link: LinkId, deadline: Deadline, reply: Option<oneshot::Sender<()>>) {
+    /// Nobody holds the sender any more.
+    fn on_detach(&mut self, link: LinkId, reply: Option<oneshot::Sender<()>>) {
+        self.senders.remove(&link);
         if !self.pump.engine.is_attached(link) {
-            // Gone already; dropping `reply` says so.
             return;
         }
-        self.link_causes.insert(link, Error::ShutDown);
         self.pump.engine.detach(link, None);
-        // The caller waits no longer than `deadline` by itself.
-        let _ = deadline;
-        self.detaching.entry(link).or_default().extend(reply);
+        if let Some(reply) = reply {
+            self.detaching.insert(link, reply);
+        }
     }
 
     fn close(&mut self, deadline: Deadline, reply: Option<oneshot::Sender<()>>) {
-        let closing = self.closing.get_or_insert_with(|| Closing { deadline, replies: Vec::new() });
+        let closing = self.closing.get_or_insert_with(|| Closing { deadline, replies: Vec::new(), said: false });
         closing.deadline.at = closing.deadline.at.min(deadline.at);
         closing.replies.extend(reply);
     }
 
     /// Says goodbye once everything that was sent has its outcome.
     fn close_when_settled(&mut self) {
-        if self.closing.is_some() && self.sending.is_empty() && !self.ended {
+        let Some(closing) = self.closing.as_mut().filter(|_| self.sending.is_empty() && !self.ended) else { return };
+        closing.said = true;
+        if self.opening.is_some() {
+            // Nobody is there yet to say goodbye to.
+            self.abandon(Error::ShutDown);
+        } else {
             self.pump.engine.close(None);
         }
     }
@@ -328,8 +333,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             }
             Event::SessionEnded { session, error } => self.on_session_ended(session, error),
             Event::Closed(cause) => {
+                let wanted = self.closing.as_ref().is_some_and(|closing| closing.said);
                 let cause = Error::of_cause(cause, self.pump.failure());
-                self.on_closed(if self.closing.is_some() { Error::ShutDown } else { cause });
+                self.on_closed(if wanted { Error::ShutDown } else { cause });
             }
             // A client takes no links, and credit is looked at when something is to be sent.
             Event::AttachRequest { .. } | Event::Credit { .. } => {}
@@ -346,7 +352,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             let attaching = self.attaching.swap_remove(index);
             attaching.request.reply.send(Ok(Attached { link, max_message_size })).is_ok()
         });
-        if !taken {
+        if taken {
+            self.senders.insert(link, None);
+        } else {
             // Whoever asked is gone: leave nothing behind.
             self.pump.engine.detach(link, None);
         }
@@ -357,15 +365,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             let verdicts = self.cbs.on_lost(&cause);
             return self.on_verdicts(verdicts);
         }
-        if let Some(replies) = self.detaching.remove(&link) {
-            for reply in replies {
-                let _ = reply.send(());
-            }
+        if let Some(reply) = self.detaching.remove(&link) {
+            let _ = reply.send(());
         }
         if let Some(index) = self.attaching.iter().position(|attaching| attaching.link == Some(link)) {
             self.attaching.swap_remove(index).end(Err(cause.clone()));
         }
-        self.link_causes.entry(link).or_insert(cause);
+        self.lose_senders(&cause, |lost| lost == link);
+    }
+
+    /// Keeps the first cause for the senders whose link is gone.
+    fn lose_senders(&mut self, cause: &Error, is_lost: impl Fn(LinkId) -> bool) {
+        for (_, slot) in self.senders.iter_mut().filter(|(link, _)| is_lost(**link)) {
+            slot.get_or_insert_with(|| cause.clone());
+        }
     }
 
     fn on_session_ended(&mut self, session: SessionId, error: Option<crate::wire::frame::PeerError>) {
@@ -382,12 +395,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             attaching.end(Err(cause.clone()));
         }
         self.detaching.retain(|link, _| link.session != session);
-        self.session_causes.insert(session, cause);
+        self.lose_senders(&cause, |link| link.session == session);
     }
 
     /// The connection is over: everybody who waits is told the first cause.
     fn on_closed(&mut self, cause: Error) {
-        let _ = self.epitaph.0.set(cause.clone());
+        // Set already when it was given up here, for a better reason than the end that this brought about.
+        let cause = self.epitaph.0.get_or_init(|| cause).clone();
         self.ended = true;
         if let Some((_, reply)) = self.opening.take() {
             let _ = reply.send(Err(cause.clone()));
@@ -437,7 +451,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Why `link` is of no more use: the first cause.
     fn cause(&self, link: LinkId) -> Error {
-        let known = self.link_causes.get(&link).or_else(|| self.session_causes.get(&link.session));
+        let known = self.senders.get(&link).and_then(Option::as_ref);
         known.cloned().unwrap_or_else(|| self.epitaph.cause())
     }
 

@@ -142,7 +142,7 @@ impl Sender {
     pub async fn close(self) {
         let (reply, done) = oneshot::channel();
         let deadline = Deadline::after(self.connection.options.close_timeout);
-        if self.connection.ask(Command::Detach { link: self.link, deadline, reply: Some(reply) }).is_ok() {
+        if self.connection.ask(Command::Detach { link: self.link, reply: Some(reply) }).is_ok() {
             let _ = tokio::time::timeout_at(deadline.at.into(), done).await;
         }
     }
@@ -150,9 +150,8 @@ impl Sender {
 
 impl Drop for Sender {
     fn drop(&mut self) {
-        let deadline = Deadline::after(self.connection.options.close_timeout);
         // Nothing to wait for: the connection's task does it.
-        let _ = self.connection.ask(Command::Detach { link: self.link, deadline, reply: None });
+        let _ = self.connection.ask(Command::Detach { link: self.link, reply: None });
     }
 }
 

@@ -23,6 +23,8 @@ use crate::wire::frame::{
 /// Transfers are written into the outbox until this many bytes wait there: enough for few, large writes, little
 /// enough that a heartbeat or a settlement is never far behind.
 const OUTBOX_HIGH_WATER: usize = 256 * 1024;
+/// A peer that asks for answers (echoes, detaches, ends) and does not read them is cut off at this many bytes.
+const OUTBOX_LIMIT: usize = 4 * 1024 * 1024;
 /// The largest frame we write, whatever the peer would take.
 const MAX_FRAME_SIZE_OUT: u32 = 1 << 20;
 /// Sessions that one peer may hold open on a connection. The service allows 5000; source: event-hubs-wire 4.3.
@@ -61,7 +63,8 @@ pub(crate) enum Event {
     Attached { link: LinkId, max_message_size: Option<u64>, target_address: Option<String> },
     /// The peer asks for a link: accept it or refuse it.
     AttachRequest { link: LinkId, attach: Box<performatives::Attach> },
-    /// The link has ended by the peer's detach, be it an answer to ours. Its outcomes follow.
+    /// The link has ended, by the peer's detach (be it an answer to ours) or by its breach of the rules. Its outcomes
+    /// follow.
     Detached { link: LinkId, closed: bool, error: Option<PeerError> },
     /// The peer said what it grants.
     Credit { link: LinkId },
@@ -92,6 +95,8 @@ pub(crate) enum CloseCause {
     IdleTimeout(Duration),
     /// The stream ended or failed; said by whoever owns it.
     Stream,
+    /// We closed before the connection was open.
+    Unopened,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +112,13 @@ enum Phase {
     Opened,
     CloseSent,
     Closed,
+}
+
+impl Phase {
+    /// Our close is the last frame that we write. Source: AMQP 1.0 part 2, 2.4.3.
+    fn may_write(self) -> bool {
+        !matches!(self, Self::CloseSent | Self::Closed)
+    }
 }
 
 /// What sessions and links share with their connection.
@@ -215,6 +227,9 @@ impl Connection {
 
     /// Begins a session; `None` when the peer's channels are used up. Needs no answer to be used.
     pub(crate) fn begin(&mut self) -> Option<SessionId> {
+        if !self.phase.may_write() {
+            return None;
+        }
         let channel = self.free_channel(self.peer_channel_max)?;
         let session = self.new_session(channel);
         let id = session.id;
@@ -226,8 +241,10 @@ impl Connection {
     /// Asks for a link in `session`; `Ok(None)` when there is no such session or no handle left in it.
     pub(crate) fn attach(&mut self, session: SessionId, attach: &Attach) -> Result<Option<LinkId>, FrameTooLarge> {
         match session_mut(&mut self.sessions, session) {
-            Some(session) => session.attach(&mut self.shared, attach),
-            None => Ok(None),
+            Some(session) if self.phase.may_write() && session.state != SessionState::EndSent => {
+                session.attach(&mut self.shared, attach)
+            }
+            _ => Ok(None),
         }
     }
 
@@ -254,7 +271,7 @@ impl Connection {
     /// Queues a message. `Err` gives it back when its link cannot take it any more.
     pub(crate) fn send(&mut self, link: LinkId, outgoing: Outgoing) -> Result<(), Outgoing> {
         match session_mut(&mut self.sessions, link.session) {
-            Some(session) if self.phase != Phase::Closed => session.send(&mut self.shared, link, outgoing),
+            Some(session) if self.phase.may_write() => session.send(&mut self.shared, link, outgoing),
             _ => Err(outgoing),
         }
     }
@@ -277,39 +294,44 @@ impl Connection {
         }
     }
 
-    /// What is left of the credit that a receiving link has granted.
+    /// What is left of a link's credit, whichever end granted it.
     pub(crate) fn credit(&self, link: LinkId) -> u32 {
-        match self.link(link).map(|link| &link.half) {
-            Some(Half::Receiver(half)) => half.credit,
-            _ => 0,
-        }
+        self.link(link).map_or(0, |link| link.half.credit())
     }
 
     fn link(&self, id: LinkId) -> Option<&Link> {
         self.sessions.get(usize::from(id.session.channel))?.as_ref()?.link(id)
     }
 
-    /// The messages that the peer would take now on a link that we send on.
-    pub(crate) fn credit(&self, link: LinkId) -> u32 {
-        let session = self.sessions.get(usize::from(link.session.channel)).and_then(Option::as_ref);
-        session.and_then(|session| session.link(link)).map_or(0, |link| link.half.credit())
-    }
-
-    /// Says goodbye. The peer's answer ends the connection; whoever owns the stream need not wait for it.
+    /// Says goodbye. The peer's answer ends the connection; whoever owns the stream need not wait for it. Before our
+    /// open has left there is nobody to say it to, and the connection ends at once.
     pub(crate) fn close(&mut self, error: Option<&PeerError>) {
-        if matches!(self.phase, Phase::CloseSent | Phase::Closed) {
+        if !self.phase.may_write() {
             return;
         }
-        let opened = self.phase == Phase::Opened;
-        self.phase = Phase::CloseSent;
-        if opened {
+        if self.say_close(error) {
+            self.phase = Phase::CloseSent;
+            self.check_fit();
+        } else {
+            self.closed(CloseCause::Unopened, None);
+        }
+    }
+
+    /// Writes a close if that is allowed by now: our open has left, and the peer's header has come.
+    fn say_close(&mut self, error: Option<&PeerError>) -> bool {
+        let open_sent =
+            self.phase == Phase::Opened || (self.phase == Phase::Open && self.config.role == Role::Client);
+        if open_sent {
             self.shared.put_or_end(0, &Close { error: error.map(Error::from) });
         }
+        open_sent
     }
 
     /// The stream is gone: resolves everything that was under way by what the stream had taken.
     pub(crate) fn abandon(&mut self) {
-        self.closed(CloseCause::Stream, Some(self.shared.out.written()));
+        let written = self.shared.out.written();
+        self.shared.out.clear();
+        self.closed(CloseCause::Stream, Some(written));
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -325,7 +347,7 @@ impl Connection {
         }
         while self.phase != Phase::Closed {
             match self.receive_one(now, buffer) {
-                Ok(true) => self.check_fit(),
+                Ok(true) => self.check_outbox(),
                 Ok(false) => return,
                 Err(error) => return self.violation("amqp:connection:framing-error", error.to_string()),
             }
@@ -443,8 +465,14 @@ impl Connection {
             && now.saturating_duration_since(self.last_received) >= timeout
         {
             let error = PeerError::new("amqp:resource-limit-exceeded", "nothing came within the idle time-out");
-            self.close(Some(&error));
-            return self.closed(CloseCause::IdleTimeout(timeout), Some(self.shared.out.written()));
+            let written = self.shared.out.written();
+            if self.shared.out.is_empty() {
+                self.say_close(Some(&error));
+            } else {
+                // The peer takes nothing; and what is called unsent below must not leave after all.
+                self.shared.out.clear();
+            }
+            return self.closed(CloseCause::IdleTimeout(timeout), Some(written));
         }
         if self.heartbeat_due().is_some_and(|due| due <= now) {
             self.shared.out.put_slice(&HEARTBEAT);
@@ -502,7 +530,7 @@ impl Connection {
         if let Some(mut held) = self.shared.held.take() {
             self.shared.out.append(&mut held);
         }
-        self.phase = Phase::AmqpHeader;
+        self.enter(Phase::AmqpHeader);
     }
 
     fn on_sasl_init(&mut self, init: &SaslInit) {
@@ -524,6 +552,13 @@ impl Connection {
             if let Err(error) = self.shared.out.put_amqp(0, &open, MIN_MAX_FRAME_SIZE) {
                 self.closed(CloseCause::Violation(error.to_string()), None);
             }
+        }
+    }
+
+    /// Goes on to `phase`, unless the connection has ended meanwhile.
+    fn enter(&mut self, phase: Phase) {
+        if self.phase != Phase::Closed {
+            self.phase = phase;
         }
     }
 
@@ -582,7 +617,7 @@ impl Connection {
 
     fn on_close(&mut self, close: &Close) {
         let error = close.error.as_ref().map(PeerError::from);
-        self.close(None);
+        self.say_close(None);
         self.closed(CloseCause::Peer(error), None);
     }
 
@@ -704,7 +739,7 @@ impl Connection {
     }
 
     fn with_session(&mut self, id: SessionId, change: impl FnOnce(&mut Session, &mut Shared)) {
-        if self.phase == Phase::Closed {
+        if !self.phase.may_write() {
             return;
         }
         if let Some(session) = session_mut(&mut self.sessions, id).filter(|s| s.state != SessionState::EndSent) {
@@ -720,11 +755,16 @@ impl Connection {
         }
     }
 
+    fn check_outbox(&mut self) {
+        self.check_fit();
+        if self.shared.out.len() > OUTBOX_LIMIT {
+            self.violation("amqp:resource-limit-exceeded", "what it asks for is not read".into());
+        }
+    }
+
     /// The peer broke the protocol: say so where that can still be said, and end.
     fn violation(&mut self, condition: &str, text: String) {
-        if matches!(self.phase, Phase::Opened) || (self.phase == Phase::Open && self.config.role == Role::Client) {
-            self.shared.put_or_end(0, &Close { error: Some(Error::from(&PeerError::new(condition, text.clone()))) });
-        }
+        self.say_close(Some(&PeerError::new(condition, text.clone())));
         self.closed(CloseCause::Violation(text), None);
     }
 

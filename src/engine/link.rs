@@ -7,6 +7,7 @@ use fe2o3_amqp_types::definitions::{Fields, Handle, ReceiverSettleMode, Role, Se
 use fe2o3_amqp_types::messaging::{Source, Target, TargetArchetype};
 use fe2o3_amqp_types::performatives;
 
+use super::connection::Shared;
 use super::{DeliveryKey, LinkId, serial};
 
 /// Which end of a link is ours.
@@ -150,7 +151,21 @@ pub(super) struct Link {
     pub(super) remote_handle: Option<u32>,
     /// The peer's attach, until we answered it.
     pub(super) asked: Option<Box<performatives::Attach>>,
+    /// The owner knows that it has ended.
+    pub(super) told: bool,
     pub(super) half: Half,
+}
+
+impl Link {
+    /// Answers an attach that is still unanswered with one without termini: a detach needs an attach before it.
+    /// Source: AMQP 1.0 part 2, 2.6.3.
+    pub(super) fn put_refusal(&mut self, shared: &mut Shared, channel: u16) {
+        if let Some(asked) = self.asked.take() {
+            let mut answer = Accept::default().performative(&asked, self.id.handle, 0);
+            (answer.source, answer.target, answer.max_message_size) = (None, None, None);
+            shared.put_or_end(channel, &answer);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -212,8 +227,7 @@ impl SenderHalf {
     /// Takes the receiver's word for the credit. `initial` stands in for a delivery-count that it left out because it
     /// had not seen our attach. Source: AMQP 1.0 part 2, 2.6.7.
     pub(super) fn grant(&mut self, their_delivery_count: Option<u32>, their_credit: u32, initial: u32) {
-        let limit = their_delivery_count.unwrap_or(initial).wrapping_add(their_credit);
-        self.credit = serial::ahead(self.delivery_count, limit);
+        self.credit = serial::left(their_delivery_count.unwrap_or(initial), their_credit, self.delivery_count);
     }
 
     /// Spends one credit for the delivery that starts now; returns its tag: unique on this link while unsettled.

@@ -67,6 +67,13 @@ impl Outbox {
         self.tail.advance(len);
     }
 
+    /// Drops what waits.
+    pub(super) fn clear(&mut self) {
+        self.chunks.clear();
+        self.tail.clear();
+        self.waiting = 0;
+    }
+
     pub(super) fn put_slice(&mut self, bytes: &[u8]) {
         self.tail.extend_from_slice(bytes);
         self.waiting += bytes.len();

@@ -1,12 +1,12 @@
 //! RFC 1982 serial numbers of 32 bits: delivery counts, delivery ids and transfer ids wrap.
 //! Source: AMQP 1.0 part 2, 2.8.10 (sequence-no).
 
-/// How far `to` lies ahead of `from`; zero when it lies behind.
-pub(super) fn ahead(from: u32, to: u32) -> u32 {
-    match to.wrapping_sub(from) {
-        distance if distance < 1 << 31 => distance,
-        _ => 0,
-    }
+/// What is left of `granted` numbers that begin at `from`, seen by a sender that stands at `now`.
+///
+/// `from` and `now` are compared as serial numbers; `granted` is a plain quantity, and may be all of 2^32 - 1.
+pub(super) fn left(from: u32, granted: u32, now: u32) -> u32 {
+    let ahead = from.wrapping_sub(now).cast_signed();
+    granted.saturating_add_signed(ahead)
 }
 
 /// The unwrapped number nearest to `reference` whose low 32 bits are `wire`.
@@ -21,11 +21,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn distances_wrap() {
-        for (from, to, expected) in
-            [(0, 5, 5), (5, 0, 0), (u32::MAX, 0, 1), (u32::MAX - 2, 7, 10), (7, u32::MAX, 0), (3, 3, 0)]
-        {
-            assert_eq!(ahead(from, to), expected, "{from} -> {to}");
+    fn what_is_left_of_a_grant() {
+        for (from, granted, now, expected) in [
+            (0, 5, 0, 5),
+            (0, 5, 3, 2),
+            (0, 5, 9, 0),
+            (7, 5, 3, 9),
+            (u32::MAX - 2, 10, 7, 0),
+            (u32::MAX - 2, 12, 7, 2),
+            (u32::MAX, 0, 0, 0),
+            (0, u32::MAX, 0, u32::MAX),
+            (0, u32::MAX, 10, u32::MAX - 10),
+            (10, u32::MAX, 0, u32::MAX),
+        ] {
+            assert_eq!(left(from, granted, now), expected, "{granted} from {from} at {now}");
         }
     }
 

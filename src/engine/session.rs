@@ -159,7 +159,7 @@ impl Session {
     fn insert_link(&mut self, shared: &mut Shared, name: String, state: LinkState, half: Half) -> Option<LinkId> {
         let handle = self.free_handle()?;
         let id = LinkId { session: self.id, handle, serial: shared.next_serial() };
-        let link = Link { id, name, state, remote_handle: None, asked: None, half };
+        let link = Link { id, name, state, remote_handle: None, asked: None, told: false, half };
         self.links[handle as usize] = Some(link);
         Some(id)
     }
@@ -183,28 +183,26 @@ impl Session {
         let first = shared.first_delivery_count;
         let channel = self.id.channel;
         let Some(link) = self.link_mut(id) else { return };
-        let Some(asked) = link.asked.take() else { return };
-        let answer = accept.performative(&asked, id.handle, first);
-        if let Half::Receiver(half) = &mut link.half {
-            half.max_message_size = accept.max_message_size;
-        }
-        link.state = LinkState::Attached;
+        let Some(asked) = &link.asked else { return };
+        let answer = accept.performative(asked, id.handle, first);
         if let Err(error) = shared.put(channel, &answer) {
             // The peer's own source and target do not fit its own frame limit.
-            self.detach(shared, id, Some(&PeerError::new("amqp:frame-size-too-small", error.to_string())));
+            return self.detach(shared, id, Some(&PeerError::new("amqp:frame-size-too-small", error.to_string())));
+        }
+        link.asked = None;
+        link.state = LinkState::Attached;
+        match &mut link.half {
+            Half::Receiver(half) => half.max_message_size = accept.max_message_size,
+            Half::Sender(half) => shared.mark_ready(id, half),
         }
     }
 
     /// Says no to the peer's link: an attach without a terminus, then a detach that says why.
     /// Source: AMQP 1.0 part 2, 2.6.3.
     pub(super) fn refuse(&mut self, shared: &mut Shared, id: LinkId, error: &PeerError) {
-        let channel = self.id.channel;
-        let Some(link) = self.link_mut(id) else { return };
-        let Some(asked) = link.asked.take() else { return };
-        let mut answer = Accept::default().performative(&asked, id.handle, 0);
-        (answer.source, answer.target, answer.max_message_size) = (None, None, None);
-        shared.put_or_end(channel, &answer);
-        self.detach(shared, id, Some(error));
+        if self.link(id).is_some_and(|link| link.asked.is_some()) {
+            self.detach(shared, id, Some(error));
+        }
     }
 
     /// Ends a link from our side. What was under way on it is resolved at once.
@@ -215,6 +213,7 @@ impl Session {
             return;
         }
         link.state = LinkState::DetachSent;
+        link.put_refusal(shared, channel);
         shared.put_or_end(channel, &detach(id.handle, true, error));
         self.resolve_link(shared, id);
     }
@@ -273,13 +272,17 @@ impl Session {
     pub(super) fn on_detach(&mut self, shared: &mut Shared, detached: &performatives::Detach) {
         // An unknown handle: both ends may detach at once, and some peers detach after they ended the session.
         let Some(handle) = self.by_remote_handle.remove(&detached.handle.0) else { return };
+        let channel = self.id.channel;
         let Some(link) = self.links[handle as usize].as_mut() else { return };
         let (id, state) = (link.id, link.state);
+        link.put_refusal(shared, channel);
         let error = detached.error.as_ref().map(PeerError::from);
-        shared.events.push_back(Event::Detached { link: id, closed: detached.closed, error });
+        if !link.told {
+            shared.events.push_back(Event::Detached { link: id, closed: detached.closed, error });
+        }
         self.resolve_link(shared, id);
         if state != LinkState::DetachSent {
-            shared.put_or_end(self.id.channel, &detach(handle, detached.closed, None));
+            shared.put_or_end(channel, &detach(handle, detached.closed, None));
         }
         self.links[handle as usize] = None;
     }
@@ -307,7 +310,7 @@ impl Session {
     }
 
     /// Resolves everything in this session. With `written`, the connection is gone and took what it had not written
-    /// with it: a delivery whose first byte lies beyond never left.
+    /// with it: a delivery whose first byte lies beyond never left. Its links are no more.
     pub(super) fn resolve_all(&mut self, shared: &mut Shared, written: Option<u64>) {
         for slot in &mut self.unsettled {
             let Some(unsettled) = slot.take() else { continue };
@@ -321,6 +324,8 @@ impl Session {
         for id in ids {
             self.resolve_link(shared, id);
         }
+        self.links.clear();
+        self.by_remote_handle.clear();
     }
 
     // ---- sending -----------------------------------------------------------------------------------------------
@@ -340,7 +345,7 @@ impl Session {
     /// Takes a delivery back: `NotSent` when no frame of it left, else `Unknown`; its outcome will not be reported.
     pub(super) fn cancel(&mut self, id: LinkId, key: DeliveryKey) -> Option<Outcome> {
         for slot in &mut self.unsettled {
-            if slot.as_ref().is_some_and(|unsettled| unsettled.key == key) {
+            if slot.as_ref().is_some_and(|unsettled| unsettled.key == key && unsettled.handle == id.handle) {
                 // It stays numbered, and a half-sent one goes on leaving: a delivery cannot be cut short.
                 *slot = None;
                 self.trim_unsettled();
@@ -351,7 +356,8 @@ impl Session {
         let Half::Sender(half) = &mut link.half else { return None };
         let index = half.queue.iter().position(|outgoing| outgoing.key == key)?;
         if index == 0 && half.started {
-            return Some(Outcome::Unknown);
+            // Half-sent. Unless it was sent settled, its outcome has been told.
+            return half.queue[0].settled.then_some(Outcome::Unknown);
         }
         half.queue.remove(index);
         Some(Outcome::NotSent)
@@ -390,6 +396,7 @@ impl Session {
             half.finish();
         }
         let more = half.can_send();
+        let drained = done && half.drain && half.queue.is_empty();
         if tag.is_some() {
             self.next_delivery += 1;
             let unsettled = (!settled).then_some(Unsettled { key, handle: id.handle, position });
@@ -398,6 +405,9 @@ impl Session {
         }
         self.next_outgoing_id = self.next_outgoing_id.wrapping_add(1);
         self.remote_incoming_window -= 1;
+        if drained {
+            self.drained(shared, id.handle);
+        }
         more && self.remote_incoming_window > 0
     }
 
@@ -441,9 +451,8 @@ impl Session {
 
     pub(super) fn on_flow(&mut self, shared: &mut Shared, flow: &performatives::Flow) {
         let their_next = flow.next_incoming_id.unwrap_or(self.first_transfer_id);
-        let limit = their_next.wrapping_add(flow.incoming_window);
         let was_shut = self.remote_incoming_window == 0;
-        self.remote_incoming_window = serial::ahead(self.next_outgoing_id, limit);
+        self.remote_incoming_window = serial::left(their_next, flow.incoming_window, self.next_outgoing_id);
         let handle = flow.handle.as_ref().and_then(|handle| self.by_remote_handle.get(&handle.0)).copied();
         if let Some(handle) = handle {
             self.on_link_flow(shared, handle, flow);
@@ -458,20 +467,31 @@ impl Session {
 
     fn on_link_flow(&mut self, shared: &mut Shared, handle: u32, flow: &performatives::Flow) {
         let Some(link) = self.links[handle as usize].as_mut() else { return };
-        let id = link.id;
+        let (id, state) = (link.id, link.state);
         // What a sender says of its own link changes nothing for us: credit is ours to give.
         let Half::Sender(half) = &mut link.half else { return };
+        if state == LinkState::DetachSent {
+            return;
+        }
         if let Some(credit) = flow.link_credit {
             half.grant(flow.delivery_count, credit, shared.first_delivery_count);
         }
         half.drain = flow.drain;
         shared.mark_ready(id, half);
-        if half.drain && half.queue.is_empty() && half.credit > 0 {
-            half.delivery_count = half.delivery_count.wrapping_add(half.credit);
-            half.credit = 0;
-            self.put_flow(shared, Some(handle));
+        if half.drain && half.queue.is_empty() {
+            self.drained(shared, handle);
         }
         shared.events.push_back(Event::Credit { link: id });
+    }
+
+    /// Gives the credit back that the receiver asked for and that nothing is left to use.
+    /// Source: AMQP 1.0 part 2, 2.6.7.
+    fn drained(&mut self, shared: &mut Shared, handle: u32) {
+        let link = self.links[handle as usize].as_mut();
+        let Some(half) = link.and_then(|link| link.half.sender_mut()) else { return };
+        half.delivery_count = half.delivery_count.wrapping_add(half.credit);
+        half.credit = 0;
+        self.put_flow(shared, Some(handle));
     }
 
     fn mark_all_ready(&mut self, shared: &mut Shared) {
@@ -496,6 +516,8 @@ impl Session {
     fn put_flow(&mut self, shared: &mut Shared, handle: Option<u32>) {
         self.incoming_window = INCOMING_WINDOW;
         let link = handle.and_then(|handle| self.links[handle as usize].as_ref());
+        // A handle that we have not attached, or have detached, means nothing to the peer.
+        let link = link.filter(|link| link.state == LinkState::Attached);
         let (delivery_count, credit, drain) = match link.map(|link| &link.half) {
             Some(Half::Sender(SenderHalf { delivery_count, credit, drain, .. })) => {
                 (Some(*delivery_count), Some(*credit), *drain)
@@ -539,6 +561,8 @@ impl Session {
         if let Some(link) = self.links[handle as usize].as_mut().filter(|link| link.state != LinkState::DetachSent) {
             let id = link.id;
             if let Err(error) = receive(shared, link, transfer, payload) {
+                link.told = true;
+                shared.events.push_back(Event::Detached { link: id, closed: true, error: Some(error.clone()) });
                 self.detach(shared, id, Some(&error));
             }
         }
@@ -599,14 +623,13 @@ fn receive(
     let Half::Receiver(half) = &mut link.half else {
         return Err(PeerError::new("amqp:not-allowed", "a transfer on a link whose sender is this end"));
     };
-    if transfer.aborted {
-        half.partial = None;
-        return Ok(());
-    }
     let mut partial = match half.partial.take() {
         Some(partial) => continued(partial, transfer)?,
         None => first_of_delivery(half, transfer)?,
     };
+    if transfer.aborted {
+        return Ok(());
+    }
     partial.settled |= transfer.settled == Some(true);
     partial.push(payload, half.max_message_size);
     if transfer.more {

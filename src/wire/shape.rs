@@ -15,10 +15,18 @@ pub(crate) enum ShapeError {
     Constructor(u8),
     #[error("a size and a count that contradict each other")]
     Count,
+    #[error("an array of what no performative has arrays of, constructor {0:#04x}")]
+    Element(u8),
+    #[error("{count} fields in a list of type {code:#04x}")]
+    Fields { code: u8, count: u32 },
 }
 
 /// The length of the value that `bytes` begin with, its whole structure walked: every size within its parent, every
 /// count within its size. Nothing is allocated.
+///
+/// Some values that AMQP allows are refused because the family's decoder loses its place in them: arrays of compounds,
+/// of described values, of elements without data, arrays that are empty but have a constructor; and lists of the
+/// specification's types with more fields than it gives them.
 pub(crate) fn value_len(bytes: &[u8]) -> Result<usize, ShapeError> {
     walk(bytes, 0)
 }
@@ -29,9 +37,10 @@ fn walk(bytes: &[u8], depth: u32) -> Result<usize, ShapeError> {
     }
     let (&constructor, rest) = bytes.split_first().ok_or(ShapeError::Truncated)?;
     if constructor == 0x00 {
-        let descriptor = walk(rest, depth + 1)?;
-        let value = walk(&rest[descriptor..], depth + 1)?;
-        return Ok(1 + descriptor + value);
+        let (descriptor, value) = rest.split_at(walk(rest, depth + 1)?);
+        let len = walk(value, depth + 1)?;
+        check_fields(descriptor, value)?;
+        return Ok(1 + descriptor.len() + len);
     }
     Ok(1 + data_len(constructor, rest, depth)?)
 }
@@ -46,7 +55,7 @@ fn data_len(constructor: u8, data: &[u8], depth: u32) -> Result<usize, ShapeErro
         0x8 => 8,
         0x9 => 16,
         0xa => 1 + usize::from(*data.first().ok_or(ShapeError::Truncated)?),
-        0xb => 4 + size32(data)?,
+        0xb => size32(data)?.saturating_add(4),
         0xc..=0xf => return compound_len(constructor, data, depth),
         _ => return Err(ShapeError::Constructor(constructor)),
     };
@@ -54,20 +63,21 @@ fn data_len(constructor: u8, data: &[u8], depth: u32) -> Result<usize, ShapeErro
 }
 
 fn compound_len(constructor: u8, data: &[u8], depth: u32) -> Result<usize, ShapeError> {
-    let (width, size) = match constructor >> 4 {
+    let (width, size): (usize, _) = match constructor >> 4 {
         0xc | 0xe => (1, usize::from(*data.first().ok_or(ShapeError::Truncated)?)),
         _ => (4, size32(data)?),
     };
-    let body = data.get(width..width + size).ok_or(ShapeError::Truncated)?;
+    let body = data.get(width..width.saturating_add(size)).ok_or(ShapeError::Truncated)?;
     let count = match width {
         1 => usize::from(*body.first().ok_or(ShapeError::Count)?),
         _ => size32(body).map_err(|_| ShapeError::Count)?,
     };
     let items = &body[width..];
-    if constructor >> 4 >= 0xe {
-        check_array(items, count, depth)?
-    } else {
-        check_items(items, count, depth)?
+    match constructor {
+        0xe0.. => check_array(items, count)?,
+        // A key without a value.
+        0xc1 | 0xd1 if count % 2 == 1 => return Err(ShapeError::Count),
+        _ => check_items(items, count, depth)?,
     }
     Ok(width + size)
 }
@@ -80,27 +90,17 @@ fn check_items(mut items: &[u8], count: usize, depth: u32) -> Result<(), ShapeEr
     if items.is_empty() { Ok(()) } else { Err(ShapeError::Count) }
 }
 
-fn check_array(items: &[u8], count: usize, depth: u32) -> Result<(), ShapeError> {
+fn check_array(items: &[u8], count: usize) -> Result<(), ShapeError> {
     if count == 0 && items.is_empty() {
         return Ok(());
     }
     let (&constructor, mut rest) = items.split_first().ok_or(ShapeError::Count)?;
-    if constructor >> 4 == 0x4 {
-        // Elements without data: a count bounded by nothing, and of no use in a performative.
-        return if rest.is_empty() && count <= 1 { Ok(()) } else { Err(ShapeError::Count) };
-    }
-    let mut element = constructor;
-    if constructor == 0x00 {
-        let descriptor = walk(rest, depth + 1)?;
-        let (&of_value, behind) = rest[descriptor..].split_first().ok_or(ShapeError::Truncated)?;
-        (element, rest) = (of_value, behind);
+    // Elements without data have a count bounded by nothing; compounds and described ones nest.
+    if count == 0 || !(0x5..=0xb).contains(&(constructor >> 4)) {
+        return Err(ShapeError::Element(constructor));
     }
     for _ in 0..count {
-        let len = data_len(element, rest, depth + 1)?;
-        if len == 0 {
-            return Err(ShapeError::Count);
-        }
-        rest = &rest[len..];
+        rest = &rest[data_len(constructor, rest, 0)?..];
     }
     if rest.is_empty() { Ok(()) } else { Err(ShapeError::Count) }
 }
@@ -110,21 +110,51 @@ fn size32(data: &[u8]) -> Result<usize, ShapeError> {
     Ok(u32::from_be_bytes(*bytes) as usize)
 }
 
+/// The described lists of the specification that connections, sessions and links are made of: code, name, fields.
+#[rustfmt::skip]
+const LISTS: [(u8, &str, u8); 22] = [
+    (0x10, "open", 10), (0x11, "begin", 8), (0x12, "attach", 14), (0x13, "flow", 11), (0x14, "transfer", 11),
+    (0x15, "disposition", 6), (0x16, "detach", 3), (0x17, "end", 1), (0x18, "close", 1), (0x1d, "error", 3),
+    (0x23, "received", 2), (0x24, "accepted", 0), (0x25, "rejected", 1), (0x26, "released", 0), (0x27, "modified", 3),
+    (0x28, "source", 11), (0x29, "target", 7),
+    (0x40, "sasl-mechanisms", 1), (0x41, "sasl-init", 3), (0x42, "sasl-challenge", 1), (0x43, "sasl-response", 1),
+    (0x44, "sasl-outcome", 2),
+];
+
 /// How many fields a described list of the specification has.
 fn field_count(descriptor: u8) -> Option<u8> {
-    Some(match descriptor {
-        0x10 => 10,              // open
-        0x11 => 8,               // begin
-        0x12 => 14,              // attach
-        0x13 | 0x14 => 11,       // flow, transfer
-        0x15 => 6,               // disposition
-        0x16 | 0x1d => 3,        // detach, error
-        0x17 | 0x18 | 0x25 => 1, // end, close, rejected
-        0x28 => 11,              // source
-        0x29 => 7,               // target
-        0x24 | 0x26 => 0,        // accepted, released
-        _ => return None,
-    })
+    LISTS.iter().find(|(code, ..)| *code == descriptor).map(|(.., fields)| *fields)
+}
+
+/// Refuses more fields than the list's type has: the decoder would take the surplus for what comes behind the list.
+fn check_fields(descriptor: &[u8], value: &[u8]) -> Result<(), ShapeError> {
+    let (Some(code), Some(count)) = (list_code(descriptor), list_len(value)) else { return Ok(()) };
+    match field_count(code) {
+        Some(fields) if count > u32::from(fields) => Err(ShapeError::Fields { code, count }),
+        _ => Ok(()),
+    }
+}
+
+/// The code of a list of ours, from a descriptor in any of its encodings.
+fn list_code(descriptor: &[u8]) -> Option<u8> {
+    match descriptor {
+        [0x53, code] | [0x80, 0, 0, 0, 0, 0, 0, 0, code] => Some(*code),
+        [0xa3, _, name @ ..] | [0xb3, _, _, _, _, name @ ..] => {
+            let name = name.strip_prefix(b"amqp:")?.strip_suffix(b":list")?;
+            LISTS.iter().find(|(_, known, _)| known.as_bytes() == name).map(|(code, ..)| *code)
+        }
+        _ => None,
+    }
+}
+
+/// The count of a list, walked before.
+fn list_len(value: &[u8]) -> Option<u32> {
+    match value {
+        [0x45, ..] => Some(0),
+        [0xc0, _, count, ..] => Some(u32::from(*count)),
+        [0xd0, _, _, _, _, count @ ..] => count.first_chunk().map(|bytes| u32::from_be_bytes(*bytes)),
+        _ => None,
+    }
 }
 
 /// Rewrites one encoded performative with every field of it, and of the lists inside it, present: nulls to the last.
@@ -181,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_value_ends_where_its_constructor_says() {
-        let cases: [(&[u8], Result<usize, ShapeError>); 12] = [
+        let cases: [(&[u8], Result<usize, ShapeError>); 25] = [
             (&[0x40], Ok(1)),
             (&[0x52, 7, 99], Ok(2)),
             (&[0xa1, 2, b'h', b'i'], Ok(4)),
@@ -192,7 +222,23 @@ mod tests {
             (&[0xc0, 3, 9, 0x40, 0x40], Err(ShapeError::Truncated)),
             (&[0xc0, 3, 1, 0x40, 0x40], Err(ShapeError::Count)),
             (&[0xe0, 4, 2, 0x50, 1, 2], Ok(6)),
-            (&[0xf0, 0, 0, 0, 5, 0xff, 0xff, 0xff, 0xff, 0x40], Err(ShapeError::Count)),
+            (&[0xf0, 0, 0, 0, 5, 0xff, 0xff, 0xff, 0xff, 0x40], Err(ShapeError::Element(0x40))),
+            (&[0xf0, 0, 0, 0, 6, 0xff, 0xff, 0xff, 0xff, 0x50, 1], Err(ShapeError::Truncated)),
+            (&[0xe0, 1, 0], Ok(3)),
+            (&[0xe0, 1, 1], Err(ShapeError::Count)),
+            (&[0xe0, 0], Err(ShapeError::Count)),
+            // Empty, yet with a constructor: the decoder would not step over it.
+            (&[0xe0, 2, 0, 0xa3], Err(ShapeError::Element(0xa3))),
+            // Arrays of maps: the decoder would take each key for a map again, and recurse.
+            (&[0xe0, 4, 1, 0xc1, 1, 0], Err(ShapeError::Element(0xc1))),
+            (&[0xe0, 5, 1, 0x00, 0x53, 0x24, 0x45], Err(ShapeError::Element(0x00))),
+            (&[0xc1, 5, 2, 0xa3, 1, b'k', 0x40], Ok(7)),
+            (&[0xc1, 2, 1, 0x40], Err(ShapeError::Count)),
+            (&[0xd1, 0, 0, 0, 5, 0, 0, 0, 1, 0x40], Err(ShapeError::Count)),
+            // An accepted and a detach with a field too many.
+            (&[0x00, 0x53, 0x24, 0xc0, 2, 1, 0x40], Err(ShapeError::Fields { code: 0x24, count: 1 })),
+            (&[0x00, 0x53, 0x16, 0xc0, 5, 4, 0x43, 0x40, 0x40, 0x40], Err(ShapeError::Fields { code: 0x16, count: 4 })),
+            (&[0x00, 0x53, 0x99, 0xc0, 2, 1, 0x40], Ok(7)),
             (&[0x10], Err(ShapeError::Constructor(0x10))),
         ];
         for (bytes, expected) in cases {
@@ -203,6 +249,21 @@ mod tests {
     #[test]
     fn nesting_is_bounded() {
         assert_eq!(value_len(&[0x00; 64]), Err(ShapeError::TooDeep));
+    }
+
+    #[test]
+    fn a_list_is_known_by_any_form_of_its_descriptor() {
+        let names: [&[u8]; 5] = [
+            &[0x53, 0x17],
+            &[0x80, 0, 0, 0, 0, 0, 0, 0, 0x17],
+            b"\xa3\x0damqp:end:list",
+            b"\xb3\0\0\0\x0damqp:end:list",
+            b"\xa3\x0bcom:x:thing",
+        ];
+        for (name, refused) in names.into_iter().zip([true, true, true, true, false]) {
+            let value = [&[0x00], name, &[0xd0, 0, 0, 0, 6, 0, 0, 0, 2, 0x40, 0x40]].concat();
+            assert_eq!(value_len(&value).is_err(), refused, "{name:02x?}");
+        }
     }
 
     #[test]

@@ -1,0 +1,313 @@
+//! An Event Hubs namespace in this process, which real clients publish to.
+//!
+//! It speaks AMQP 1.0 as the service does: SASL, tokens at `$cbs` with their signatures checked, links to event hubs and
+//! to single partitions, batches and single events. What was accepted can be read back, as it was encoded.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use hubwire::emulator::Emulator;
+//!
+//! let emulator = Emulator::builder().event_hub("telemetry", 4).build()?;
+//! let listening = emulator.listen("127.0.0.1:0").await?;
+//!
+//! // For any Event Hubs SDK, in any process of this machine.
+//! let port = listening.local_addr().port();
+//! assert_eq!(
+//!     listening.connection_string(Some("telemetry")),
+//!     format!(
+//!         "Endpoint=sb://127.0.0.1:{port};SharedAccessKeyName=RootManageSharedAccessKey;\
+//!          SharedAccessKey=SAS_KEY_VALUE;UseDevelopmentEmulator=true;EntityPath=telemetry"
+//!     )
+//! );
+//!
+//! // What has been published so far.
+//! let events = emulator.events("telemetry").unwrap();
+//! assert!(events.is_empty());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Events live in memory, as long as an [`Emulator`] or a connection to it does. It serves publishers only: a receiver
+//! or a request to `$management` is refused with `amqp:not-implemented`.
+
+mod address;
+mod builder;
+mod cbs;
+mod connection;
+mod namespace;
+mod publication;
+mod sentence;
+mod store;
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::net::{TcpListener, ToSocketAddrs, lookup_host};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::clock::WallClock;
+use crate::wire::frame::PeerError;
+
+pub use builder::{BuildError, Builder};
+use namespace::{Destination, Namespace};
+use publication::Publication;
+use store::Store;
+pub use store::{StoredEvent, Totals};
+
+/// Connections at one time.
+const MAX_CONNECTIONS: usize = 1_000;
+/// Bytes that an in-memory connection holds in each direction.
+const DUPLEX_LEN: usize = 256 * 1024;
+/// How long accepting rests when the system has no more sockets to give.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// A namespace that runs in this process. A clone is another handle to the same one.
+#[derive(Clone)]
+pub struct Emulator {
+    shared: Arc<Shared>,
+    allow_remote: bool,
+}
+
+/// What all connections share.
+struct Shared {
+    namespace: Namespace,
+    store: Mutex<Store>,
+    /// Events stored in all, for those who wait.
+    stored: watch::Sender<u64>,
+    clock: WallClock,
+    serial: AtomicU64,
+    connections: AtomicUsize,
+}
+
+impl Emulator {
+    /// Starts from an empty namespace: add an event hub or several, then [`build`](Builder::build).
+    ///
+    /// ```
+    /// use hubwire::emulator::Emulator;
+    ///
+    /// let emulator = Emulator::builder()
+    ///     .event_hub("telemetry", 4)
+    ///     .event_hub("audit", 1)
+    ///     .rule("send", "a2V5")
+    ///     .build()?;
+    /// assert_eq!(emulator.totals().events, 0);
+    /// # Ok::<(), hubwire::emulator::BuildError>(())
+    /// ```
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Accepts connections over plain TCP, on the first address that `addr` stands for; port 0 picks a free one.
+    ///
+    /// # Errors
+    /// What the system says; and [`PermissionDenied`](io::ErrorKind::PermissionDenied) for an address that other
+    /// machines can reach, unless [`allow_remote`](Builder::allow_remote) was asked for.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime with its I/O driver.
+    ///
+    /// # Cancel
+    /// Nothing is left behind.
+    pub async fn listen(&self, addr: impl ToSocketAddrs) -> io::Result<Listening> {
+        let addr = lookup_host(addr).await?.next();
+        let addr = addr.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the address stands for no socket"))?;
+        if !addr.ip().is_loopback() && !self.allow_remote {
+            let text = format!(
+                "{addr} can be reached from other machines, in plain text; listen on 127.0.0.1 or [::1], or ask for it \
+                 with `allow_remote(true)`"
+            );
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
+        let listener = TcpListener::bind(addr).await?;
+        let local_addr = listener.local_addr()?;
+        let accepting = tokio::spawn(accept(listener, self.clone()));
+        Ok(Listening { emulator: self.clone(), local_addr, accepting })
+    }
+
+    /// A connection in memory, served by a task of its own. The caller's end is the client's.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub fn connect(&self) -> DuplexStream {
+        let (ours, theirs) = tokio::io::duplex(DUPLEX_LEN);
+        let emulator = self.clone();
+        tokio::spawn(async move { emulator.serve(ours).await });
+        theirs
+    }
+
+    /// Serves a client over any stream, until it leaves. With 1,000 connections at one time, it returns at once.
+    ///
+    /// # Cancel
+    /// The stream is dropped, and the client sees it end. Everything accepted before stays.
+    pub async fn serve<S>(&self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Some(_place) = Place::take(&self.shared) else {
+            self.shared.store().totals.refused_connections += 1;
+            return;
+        };
+        self.shared.store().totals.connections += 1;
+        connection::serve(stream, Arc::clone(&self.shared)).await;
+    }
+
+    /// The connection string for [`connect`](Self::connect), or for another way to the same namespace: its host is
+    /// `localhost`. It holds the first rule's key, and is meant to be shown.
+    pub fn connection_string(&self, event_hub: Option<&str>) -> String {
+        self.shared.namespace.connection_string("localhost", event_hub)
+    }
+
+    /// The events that an event hub holds, by partition and sequence number; `None` when there is no such hub.
+    ///
+    /// Their bytes are shared, not copied.
+    pub fn events(&self, event_hub: &str) -> Option<Vec<StoredEvent>> {
+        let hub = self.shared.namespace.hub(event_hub)?;
+        Some(self.shared.store().events(hub))
+    }
+
+    /// How many events are stored, in all event hubs.
+    pub fn stored_count(&self) -> u64 {
+        *self.shared.stored.borrow()
+    }
+
+    /// Waits until `count` events are stored, in all event hubs since the emulator was built.
+    ///
+    /// # Cancel
+    /// Nothing changes.
+    pub async fn until_stored(&self, count: u64) {
+        // The sender is in `self`: the channel does not close.
+        let _ = self.shared.stored.subscribe().wait_for(|&stored| stored >= count).await;
+    }
+
+    /// What the emulator has done so far.
+    pub fn totals(&self) -> Totals {
+        self.shared.store().totals
+    }
+}
+
+/// Event hubs and totals; no keys.
+impl fmt::Debug for Emulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hubs: Vec<_> = self.shared.namespace.hubs.iter().map(|hub| &hub.name).collect();
+        f.debug_struct("Emulator").field("event_hubs", &hubs).field("totals", &self.totals()).finish_non_exhaustive()
+    }
+}
+
+/// An [`Emulator`] that accepts connections. Dropping it ends the accepting; connections that are there go on.
+#[derive(Debug)]
+pub struct Listening {
+    emulator: Emulator,
+    local_addr: SocketAddr,
+    accepting: JoinHandle<()>,
+}
+
+impl Listening {
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Whether other machines can reach it, which is worth a warning.
+    pub fn is_remote(&self) -> bool {
+        !self.local_addr.ip().is_loopback()
+    }
+
+    /// What a client of this machine connects with: the address, the first rule and its key, and `EntityPath` if an
+    /// event hub is given. It is the emulator's own key, and is meant to be shown.
+    pub fn connection_string(&self, event_hub: Option<&str>) -> String {
+        let ip = match self.local_addr.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        let authority = SocketAddr::new(ip, self.local_addr.port()).to_string();
+        self.emulator.shared.namespace.connection_string(&authority, event_hub)
+    }
+
+    /// Ends the accepting, as dropping does.
+    pub fn stop(self) {}
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, emulator: Emulator) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Best effort: without it answers come later, not wrong.
+                let _ = stream.set_nodelay(true);
+                let emulator = emulator.clone();
+                tokio::spawn(async move { emulator.serve(stream).await });
+            }
+            // That one connection failed, or the process is out of sockets: neither may spin.
+            Err(_) => tokio::time::sleep(ACCEPT_REST).await,
+        }
+    }
+}
+
+/// One of the [`MAX_CONNECTIONS`], given back on drop.
+struct Place<'a>(&'a Shared);
+
+impl<'a> Place<'a> {
+    fn take(shared: &'a Shared) -> Option<Self> {
+        let more = |taken| (taken < MAX_CONNECTIONS).then_some(taken + 1);
+        let taken = shared.connections.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
+        taken.is_ok().then_some(Self(shared))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Shared {
+    fn new(namespace: Namespace, store: Store, clock: WallClock) -> Self {
+        Self {
+            namespace,
+            store: Mutex::new(store),
+            stored: watch::Sender::new(0),
+            clock,
+            serial: AtomicU64::new(0),
+            connections: AtomicUsize::new(0),
+        }
+    }
+
+    fn store(&self) -> MutexGuard<'_, Store> {
+        // Nothing that holds the lock can leave the store half-changed.
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stores a message, if it is one, and counts it either way.
+    fn publish(&self, to: Destination, publication: Result<Publication, PeerError>) -> Result<(), PeerError> {
+        let mut store = self.store();
+        // The time is taken under the lock, so that it never runs backwards within a partition.
+        let stored = publication.and_then(|publication| store.publish(to, publication, self.clock.now()));
+        match &stored {
+            Ok(()) => drop(self.stored.send_replace(store.totals.events)),
+            Err(_) => store.totals.rejected += 1,
+        }
+        stored
+    }
+
+    fn next_serial(&self) -> u64 {
+        self.serial.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// `sentence`, with the marks by which it can be found again.
+    fn tracked(&self, sentence: &str) -> String {
+        sentence::tracked(sentence, self.next_serial(), self.clock.now())
+    }
+}

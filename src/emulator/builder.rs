@@ -1,0 +1,275 @@
+//! What an emulator is built from, and what is refused.
+
+use std::sync::Arc;
+
+use crate::clock::WallClock;
+use crate::wire::secret::Secret;
+
+use super::namespace::{Hub, Namespace, Rule};
+use super::store::Store;
+use super::{Emulator, Shared};
+
+/// Partitions of one event hub, as on the Basic and Standard tiers.
+const MAX_PARTITION_COUNT: u32 = 32;
+/// Characters of an event hub's name. Source: event-hubs-wire 13.
+const MAX_NAME_LEN: usize = 256;
+/// Bytes: what the Dedicated tier can be set to. Source: event-hubs-wire 6.2.
+const MAX_MESSAGE_SIZE: u64 = 20 * 1_048_576;
+/// What the official emulator's connection string has.
+const DEFAULT_RULE: (&str, &str) = ("RootManageSharedAccessKey", "SAS_KEY_VALUE");
+
+/// Builds an [`Emulator`]. See [`Emulator::builder`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder {
+    hubs: Vec<Hub>,
+    rules: Vec<Rule>,
+    max_message_size: u64,
+    memory_limit: u64,
+    link_credit: u32,
+    allow_remote: bool,
+}
+
+/// Why an emulator cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// There is nothing to publish to.
+    #[error("the namespace has no event hub; add one with `event_hub(name, partition_count)`")]
+    NoEventHub,
+    /// The name is none that Event Hubs takes.
+    #[error(
+        "event hub name {name:?}: use 1 to 256 ASCII letters, digits, `.`, `-` and `_`, with a letter or digit at both ends"
+    )]
+    EventHubName {
+        /// The name.
+        name: String,
+    },
+    /// Two event hubs have the same name, written in whatever case.
+    #[error("event hub {name:?} is there already; names are compared without case")]
+    DuplicateEventHub {
+        /// The second one's name.
+        name: String,
+    },
+    /// An event hub has 1 to 32 partitions.
+    #[error("event hub {name:?} with {partition_count} partitions: use 1 to 32")]
+    PartitionCount {
+        /// The event hub.
+        name: String,
+        /// Its partitions.
+        partition_count: u32,
+    },
+    /// A rule whose name or key could not stand in a connection string. The key is not shown.
+    #[error("rule {name:?}: name and key must be 1 to 256 printable characters without `;`, and the name without `=`")]
+    Rule {
+        /// The rule's name.
+        name: String,
+    },
+    /// Two rules have the same name.
+    #[error("rule {name:?} is there already; give each rule its own name")]
+    DuplicateRule {
+        /// The second one's name.
+        name: String,
+    },
+    /// The largest message is outside of 1 byte to 20 MiB.
+    #[error("a largest message of {bytes} bytes: use 1 to 20971520; Event Hubs' own is 1048576")]
+    MaxMessageSize {
+        /// The size.
+        bytes: u64,
+    },
+    /// With no credit no event could ever be sent.
+    #[error("a link credit of 0 lets nothing be sent; use 1 or more, Event Hubs' own is 300")]
+    NoLinkCredit,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            hubs: Vec::new(),
+            rules: Vec::new(),
+            max_message_size: 1_048_576,
+            memory_limit: 256 << 20,
+            link_credit: 300,
+            allow_remote: false,
+        }
+    }
+}
+
+impl Builder {
+    /// Adds an event hub of 1 to 32 partitions. Names are compared without case.
+    pub fn event_hub(mut self, name: impl Into<String>, partition_count: u32) -> Self {
+        self.hubs.push(Hub { name: name.into(), partition_count });
+        self
+    }
+
+    /// Adds a shared access rule, good for the whole namespace. The first one is in the connection strings.
+    ///
+    /// Default, when none is added: `RootManageSharedAccessKey` with the key `SAS_KEY_VALUE`, as in Microsoft's emulator.
+    pub fn rule(mut self, name: impl Into<String>, key: impl Into<String>) -> Self {
+        self.rules.push(Rule { name: name.into(), key: Secret::from(key.into()) });
+        self
+    }
+
+    /// The largest message that is taken, in bytes: 1 to 20 MiB. Default: 1 MiB, that of the Standard tier.
+    ///
+    /// A larger one is rejected with `amqp:link:message-size-exceeded`, and its link lives on.
+    pub fn max_message_size(mut self, bytes: u64) -> Self {
+        self.max_message_size = bytes;
+        self
+    }
+
+    /// How much the stored events may take, in bytes. Default: 256 MiB.
+    ///
+    /// Counted are the stored messages, and about 100 bytes of index for each event. A message that would pass the
+    /// limit is rejected with `amqp:resource-limit-exceeded`; nothing that was accepted is ever dropped.
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit = bytes;
+        self
+    }
+
+    /// Messages that a publisher may have under way on a link. Default: 300, as the service grants.
+    ///
+    /// Topped up when it has fallen to two thirds.
+    pub fn link_credit(mut self, messages: u32) -> Self {
+        self.link_credit = messages;
+        self
+    }
+
+    /// Whether [`Emulator::listen`] takes addresses that other machines can reach. Default: no.
+    ///
+    /// The emulator speaks plain TCP: keys do not cross the network, but signed tokens and events do, readable to all.
+    pub fn allow_remote(mut self, allow: bool) -> Self {
+        self.allow_remote = allow;
+        self
+    }
+
+    /// Builds it. Its clock starts here: in a test with paused time, tokens and enqueued times go by that time.
+    ///
+    /// # Errors
+    /// [`BuildError`] says what to change.
+    pub fn build(mut self) -> Result<Emulator, BuildError> {
+        if self.rules.is_empty() {
+            let (name, key) = DEFAULT_RULE;
+            self = self.rule(name, key);
+        }
+        self.check()?;
+        let store = Store::new(&self.hubs, self.memory_limit);
+        let namespace = Namespace {
+            hubs: self.hubs,
+            rules: self.rules,
+            max_message_size: self.max_message_size,
+            link_credit: self.link_credit,
+        };
+        let shared = Shared::new(namespace, store, WallClock::start());
+        Ok(Emulator { shared: Arc::new(shared), allow_remote: self.allow_remote })
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        if self.hubs.is_empty() {
+            return Err(BuildError::NoEventHub);
+        }
+        for (index, hub) in self.hubs.iter().enumerate() {
+            check_hub(hub, &self.hubs[..index])?;
+        }
+        for (index, rule) in self.rules.iter().enumerate() {
+            check_rule(rule, &self.rules[..index])?;
+        }
+        if !(1..=MAX_MESSAGE_SIZE).contains(&self.max_message_size) {
+            return Err(BuildError::MaxMessageSize { bytes: self.max_message_size });
+        }
+        if self.link_credit == 0 {
+            return Err(BuildError::NoLinkCredit);
+        }
+        Ok(())
+    }
+}
+
+fn check_hub(hub: &Hub, before: &[Hub]) -> Result<(), BuildError> {
+    let name = hub.name.clone();
+    if !is_hub_name(&name) {
+        return Err(BuildError::EventHubName { name });
+    }
+    if before.iter().any(|other| other.name.eq_ignore_ascii_case(&name)) {
+        return Err(BuildError::DuplicateEventHub { name });
+    }
+    let partition_count = hub.partition_count;
+    if !(1..=MAX_PARTITION_COUNT).contains(&partition_count) {
+        return Err(BuildError::PartitionCount { name, partition_count });
+    }
+    Ok(())
+}
+
+fn is_hub_name(name: &str) -> bool {
+    let within = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+    let ends = [name.bytes().next(), name.bytes().last()];
+    within
+        && name.len() <= MAX_NAME_LEN
+        && ends.iter().flatten().filter(|byte| byte.is_ascii_alphanumeric()).count() == 2
+}
+
+fn check_rule(rule: &Rule, before: &[Rule]) -> Result<(), BuildError> {
+    let name = rule.name.clone();
+    let fits = |text: &str| {
+        let unfit = |c: char| c == ';' || c.is_control();
+        (1..=256).contains(&text.chars().count()) && !text.contains(unfit) && text.trim() == text
+    };
+    if !fits(&name) || name.contains('=') || !fits(rule.key.expose()) {
+        return Err(BuildError::Rule { name });
+    }
+    if before.iter().any(|other| other.name == name) {
+        return Err(BuildError::DuplicateRule { name });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hub() -> Builder {
+        Emulator::builder().event_hub("hub", 1)
+    }
+
+    #[test]
+    fn what_cannot_be_built_is_refused_by_name() {
+        let name = |text: &str| text.to_owned();
+        for (builder, error) in [
+            (Emulator::builder(), BuildError::NoEventHub),
+            (hub().event_hub("", 1), BuildError::EventHubName { name: name("") }),
+            (hub().event_hub("a b", 1), BuildError::EventHubName { name: name("a b") }),
+            (hub().event_hub("hüb", 1), BuildError::EventHubName { name: name("hüb") }),
+            (hub().event_hub("a/b", 1), BuildError::EventHubName { name: name("a/b") }),
+            (hub().event_hub("-a", 1), BuildError::EventHubName { name: name("-a") }),
+            (hub().event_hub("$cbs", 1), BuildError::EventHubName { name: name("$cbs") }),
+            (hub().event_hub("HUB", 1), BuildError::DuplicateEventHub { name: name("HUB") }),
+            (hub().event_hub("h", 0), BuildError::PartitionCount { name: name("h"), partition_count: 0 }),
+            (hub().event_hub("h", 33), BuildError::PartitionCount { name: name("h"), partition_count: 33 }),
+            (hub().rule("", "k"), BuildError::Rule { name: name("") }),
+            (hub().rule("a=b", "k"), BuildError::Rule { name: name("a=b") }),
+            (hub().rule("a", ""), BuildError::Rule { name: name("a") }),
+            (hub().rule("a", "k;l"), BuildError::Rule { name: name("a") }),
+            (hub().rule("a", "k").rule("a", "l"), BuildError::DuplicateRule { name: name("a") }),
+            (hub().max_message_size(0), BuildError::MaxMessageSize { bytes: 0 }),
+            (hub().max_message_size(20_971_521), BuildError::MaxMessageSize { bytes: 20_971_521 }),
+            (hub().link_credit(0), BuildError::NoLinkCredit),
+        ] {
+            assert_eq!(builder.build().map(|_| ()).unwrap_err(), error);
+        }
+    }
+
+    #[test]
+    fn names_may_be_short_or_long() {
+        let long = "x".repeat(256);
+        for name in ["h", "0", "my.hub-1_x", &long] {
+            assert!(Emulator::builder().event_hub(name, 32).build().is_ok(), "{name}");
+        }
+        assert!(Emulator::builder().event_hub("x".repeat(257), 1).build().is_err());
+    }
+
+    #[test]
+    fn keys_are_never_printed() {
+        let builder = hub().rule("send", "hush");
+        assert!(!format!("{builder:?}").contains("hush"));
+        let error = builder.rule("other", "hush;").build().unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hush"));
+    }
+}

@@ -1,0 +1,174 @@
+//! What the namespace is made of, fixed when it is built: event hubs, rules, limits.
+
+use crate::wire::condition;
+use crate::wire::frame::PeerError;
+use crate::wire::secret::Secret;
+
+use super::sentence;
+
+/// Hubs, rules and limits. Nothing in it changes; the events are in the [`Store`](super::store::Store).
+#[derive(Debug)]
+pub(super) struct Namespace {
+    pub(super) hubs: Vec<Hub>,
+    pub(super) rules: Vec<Rule>,
+    /// Bytes.
+    pub(super) max_message_size: u64,
+    pub(super) link_credit: u32,
+}
+
+/// An event hub.
+#[derive(Clone, Debug)]
+pub(super) struct Hub {
+    pub(super) name: String,
+    pub(super) partition_count: u32,
+}
+
+/// A shared access rule: whoever signs with its key may do everything.
+#[derive(Clone, Debug)]
+pub(super) struct Rule {
+    pub(super) name: String,
+    pub(super) key: Secret,
+}
+
+/// Where the deliveries of a link go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Destination {
+    /// Index of the hub.
+    pub(super) hub: usize,
+    /// The partition that the link is bound to; without one, a key or the turn decides.
+    pub(super) partition: Option<u32>,
+}
+
+impl Namespace {
+    /// The index of the hub `name`, written in any case.
+    pub(super) fn hub(&self, name: &str) -> Option<usize> {
+        self.hubs.iter().position(|hub| hub.name.eq_ignore_ascii_case(name))
+    }
+
+    pub(super) fn rule(&self, name: &str) -> Option<&Rule> {
+        // Names of rules keep their case: the service compares them exactly.
+        self.rules.iter().find(|rule| rule.name == name)
+    }
+
+    /// What a client connects with, at `authority`.
+    pub(super) fn connection_string(&self, authority: &str, event_hub: Option<&str>) -> String {
+        let mut text = format!("Endpoint=sb://{authority};");
+        if let Some(Rule { name, key }) = self.rules.first() {
+            text += &format!("SharedAccessKeyName={name};SharedAccessKey={};", key.expose());
+        }
+        text += "UseDevelopmentEmulator=true";
+        if let Some(event_hub) = event_hub {
+            text += &format!(";EntityPath={event_hub}");
+        }
+        text
+    }
+
+    /// Whether there is anything at or above `path`: the namespace itself, or one of its hubs.
+    pub(super) fn has_entity(&self, path: &str) -> bool {
+        path.is_empty() || self.hub(first_segment(path)).is_some()
+    }
+
+    /// What a publisher means by `path`, or why it cannot have it.
+    pub(super) fn destination(&self, path: &str) -> Result<Destination, PeerError> {
+        let mut segments = path.split('/');
+        let name = segments.next().unwrap_or_default();
+        let Some(hub) = self.hub(name) else {
+            return Err(PeerError::new(condition::NOT_FOUND, sentence::not_found(path)));
+        };
+        let below: Vec<&str> = segments.collect();
+        match below.as_slice() {
+            [] => Ok(Destination { hub, partition: None }),
+            [kind, id] if kind.eq_ignore_ascii_case("Partitions") => {
+                let partition = self.partition(hub, id)?;
+                Ok(Destination { hub, partition: Some(partition) })
+            }
+            _ => Err(not_served(path)),
+        }
+    }
+
+    fn partition(&self, hub: usize, id: &str) -> Result<u32, PeerError> {
+        let count = self.hubs[hub].partition_count;
+        // Compared as text: `+1` and `01` are no ids.
+        (0..count).find(|partition| partition.to_string() == id).ok_or_else(|| {
+            let text = format!(
+                "The specified partition is invalid for an EventHub partition sender or receiver. It should be between \
+                 0 and {}. Parameter name: PartitionId",
+                count - 1
+            );
+            PeerError::new(condition::ARGUMENT_OUT_OF_RANGE, text)
+        })
+    }
+}
+
+/// The answer to an attach whose node is known to Event Hubs, but not here yet.
+pub(super) fn not_served(path: &str) -> PeerError {
+    let text = format!(
+        "This emulator does not serve '{}': it takes publishers to '<event hub>' and '<event hub>/Partitions/<id>', \
+         and tokens at '$cbs'.",
+        sentence::quoted(path)
+    );
+    PeerError::new(condition::NOT_IMPLEMENTED, text)
+}
+
+fn first_segment(path: &str) -> &str {
+    path.split_once('/').map_or(path, |(first, _)| first)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::emulator) fn namespace() -> Namespace {
+        let hub = |name: &str, partition_count| Hub { name: name.into(), partition_count };
+        Namespace {
+            hubs: vec![hub("telemetry", 4), hub("Audit", 1)],
+            rules: vec![
+                Rule { name: "send".into(), key: "k1".into() },
+                Rule { name: "other".into(), key: "k2".into() },
+            ],
+            max_message_size: 1_048_576,
+            link_credit: 300,
+        }
+    }
+
+    #[test]
+    fn publishers_reach_hubs_and_partitions_in_any_case() {
+        let namespace = namespace();
+        for (path, hub, partition) in [
+            ("telemetry", 0, None),
+            ("TELEMETRY", 0, None),
+            ("audit", 1, None),
+            ("telemetry/Partitions/3", 0, Some(3)),
+            ("Telemetry/partitions/0", 0, Some(0)),
+        ] {
+            assert_eq!(namespace.destination(path), Ok(Destination { hub, partition }), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_refused_with_its_condition() {
+        let namespace = namespace();
+        for (path, condition) in [
+            ("", condition::NOT_FOUND),
+            ("other", condition::NOT_FOUND),
+            ("other/Partitions/0", condition::NOT_FOUND),
+            ("telemetry/Partitions/4", condition::ARGUMENT_OUT_OF_RANGE),
+            ("telemetry/Partitions/01", condition::ARGUMENT_OUT_OF_RANGE),
+            ("telemetry/Partitions/+1", condition::ARGUMENT_OUT_OF_RANGE),
+            ("telemetry/Partitions/", condition::ARGUMENT_OUT_OF_RANGE),
+            ("telemetry/Partitions", condition::NOT_IMPLEMENTED),
+            ("telemetry/Publishers/me", condition::NOT_IMPLEMENTED),
+            ("telemetry/$management", condition::NOT_IMPLEMENTED),
+            ("telemetry/ConsumerGroups/$Default/Partitions/0", condition::NOT_IMPLEMENTED),
+        ] {
+            assert_eq!(namespace.destination(path).unwrap_err().condition, condition, "{path}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_hub_is_named_in_the_services_own_sentence() {
+        let error = namespace().destination("other").unwrap_err();
+        let expected = "The messaging entity 'sb://emulator/other' could not be found.";
+        assert_eq!(error.description.as_deref(), Some(expected));
+    }
+}
