@@ -17,6 +17,8 @@ const NODE: &str = "$cbs";
 const REPLY_TO: &str = "hubwire-cbs";
 /// Answers that may be under way. One request at a time is the rule; the rest is slack for late answers.
 const ANSWER_CREDIT: u32 = 100;
+/// Bytes of an answer; more is not kept. It is a status and a sentence.
+const MAX_ANSWER_LEN: u64 = 64 * 1024;
 /// After a renewal that failed: not again before this.
 const RENEWAL_FLOOR: Duration = Duration::from_secs(30);
 /// Keys of our own messages, told from batches by their highest bit.
@@ -280,6 +282,7 @@ fn attach(
         role,
         source: source.map(str::to_owned),
         target: target.map(str::to_owned),
+        max_message_size: MAX_ANSWER_LEN,
         properties: None,
     };
     engine.attach(session, &attach).ok().flatten()

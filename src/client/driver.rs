@@ -223,6 +223,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// The token is taken: asks for the link.
     fn attach(&mut self, mut attaching: Attaching) {
         let engine = &mut self.pump.engine;
+        if engine.is_closed() {
+            // The reason is the next event, and ends everybody who waits.
+            return self.attaching.push(attaching);
+        }
         let Some(session) = self.session.or_else(|| engine.begin()) else {
             let what = "the peer allows no further session on this connection".to_owned();
             return attaching.end(Err(Error::CannotAttach { what }));
@@ -235,6 +239,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             target: Some(attaching.request.address.clone()),
             name,
             role: LinkRole::Sender,
+            max_message_size: 0,
             properties: None,
         };
         match engine.attach(session, &attach) {
@@ -324,7 +329,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     self.close(Deadline::after(self.close_timeout), None);
                 }
             }
-            Event::Attached { link, max_message_size, .. } => self.on_attached(link, max_message_size),
+            // Nothing can follow from it any more; the reason is yet to come.
+            Event::Attached { .. } if self.pump.engine.is_closed() => {}
+            Event::Attached { link, max_message_size } => self.on_attached(link, max_message_size),
             Event::Detached { link, error, .. } => self.on_detached(link, Error::closed(Scope::Link, error)),
             Event::Outcome { link, key, outcome } => self.on_outcome(link, key, outcome),
             Event::Delivery { link, delivery } => {
@@ -337,8 +344,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 let cause = Error::of_cause(cause, self.pump.failure());
                 self.on_closed(if wanted { Error::ShutDown } else { cause });
             }
-            // A client takes no links, and credit is looked at when something is to be sent.
-            Event::AttachRequest { .. } | Event::Credit { .. } => {}
+            // A client takes no links.
+            Event::AttachRequest { .. } => {}
         }
     }
 

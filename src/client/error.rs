@@ -299,6 +299,7 @@ impl Error {
             CloseCause::SaslRefused(code) => Self::SaslRefused { code },
             CloseCause::Violation(what) => Self::Violation { what },
             CloseCause::IdleTimeout(after) => Self::IdleTimeout { after },
+            CloseCause::Unopened => Self::ShutDown,
             CloseCause::Stream => Self::lost(failure),
         }
     }

@@ -165,8 +165,7 @@ fn a_refused_attach_is_told_with_its_reason() {
     let (mut script, other) = Script::sending(1);
     let link = script.attach(other.session, "b");
     script.send(link, 0, 1);
-    let refusal =
-        performatives::Attach { source: None, target: None, ..attach("b", 8, WireRole::Receiver) };
+    let refusal = performatives::Attach { source: None, target: None, ..attach("b", 8, WireRole::Receiver) };
     script.feed(&encoded(9, &refusal));
     assert!(script.events.is_empty(), "{:?}", script.events);
     assert!(!script.connection.is_attached(link));

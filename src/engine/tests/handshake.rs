@@ -173,7 +173,8 @@ fn closing_early_ends_at_once_until_the_open_has_left() {
 #[test]
 fn an_open_sheds_its_properties_before_it_outgrows_512_bytes() {
     let properties = |len| vec![("user-agent", "x".repeat(len))];
-    for (len, host, kept) in [(10, 10, true), (400, 10, true), (440, 10, false), (5_000, 10, false), (200, 253, false)] {
+    for (len, host, kept) in [(10, 10, true), (400, 10, true), (440, 10, false), (5_000, 10, false), (200, 253, false)]
+    {
         let config = Config {
             container_id: "c".repeat(36),
             hostname: Some("h".repeat(host)),

@@ -78,8 +78,7 @@ fn a_silent_peer_is_given_up_after_our_time_out() {
         assert!(!script.connection.is_closed());
         script.wait_until(after(deadline));
         assert_eq!(*script.cause(), CloseCause::IdleTimeout(Duration::from_secs(60)));
-        let said: &[&str] =
-            if len < greeting().len() { &[] } else { &["0 close error=amqp:resource-limit-exceeded"] };
+        let said: &[&str] = if len < greeting().len() { &[] } else { &["0 close error=amqp:resource-limit-exceeded"] };
         script.expect(said);
     }
 }

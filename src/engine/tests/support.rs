@@ -53,6 +53,7 @@ pub(super) fn sender(name: &str) -> Attach {
         role: LinkRole::Sender,
         source: Some("here".into()),
         target: Some("hub".into()),
+        max_message_size: 0,
         properties: None,
     }
 }
@@ -79,9 +80,8 @@ impl Ledger {
             Event::Closed(_) => assert!(!std::mem::replace(&mut self.closed, true), "closed twice"),
             Event::Outcome { link, key, outcome } => {
                 assert_eq!(self.open.remove(key), Some(*link), "outcome {outcome:?} of delivery {key}");
-                let ended = self.closed
-                    || self.ended_links.contains(link)
-                    || self.ended_sessions.contains(&link.session);
+                let ended =
+                    self.closed || self.ended_links.contains(link) || self.ended_sessions.contains(&link.session);
                 assert!(ended || *outcome != Outcome::NotSent, "delivery {key}: no cause came before");
                 self.outcomes.insert(*key, outcome.clone());
             }
@@ -344,11 +344,8 @@ pub(super) fn greeting() -> Vec<u8> {
 
 /// A client's way to the open, in one piece.
 pub(super) fn client_greeting() -> Vec<u8> {
-    let init = fe2o3_amqp_types::sasl::SaslInit {
-        mechanism: "ANONYMOUS".into(),
-        initial_response: None,
-        hostname: None,
-    };
+    let init =
+        fe2o3_amqp_types::sasl::SaslInit { mechanism: "ANONYMOUS".into(), initial_response: None, hostname: None };
     [&SASL_HEADER[..], &sasl_frame(&init), &AMQP_HEADER].concat()
 }
 
