@@ -172,6 +172,20 @@ impl Emulator {
         Some(self.shared.store().events(hub))
     }
 
+    /// The events of one partition from `sequence_number` on: for whoever reads along. `None` when there is no such hub
+    /// or partition.
+    ///
+    /// Their bytes are shared, not copied.
+    pub fn events_from(
+        &self,
+        event_hub: &str,
+        partition_id: u32,
+        sequence_number: i64,
+    ) -> Option<Vec<StoredEvent>> {
+        let hub = self.shared.namespace.hub(event_hub)?;
+        self.shared.store().events_from(hub, partition_id, sequence_number)
+    }
+
     /// How many events are stored, in all event hubs.
     pub fn stored_count(&self) -> u64 {
         *self.shared.stored.borrow()

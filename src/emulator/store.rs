@@ -120,6 +120,19 @@ impl Store {
         self.hubs[hub].partitions.iter().flat_map(|partition| &partition.events).cloned().collect()
     }
 
+    /// The events of one partition from `sequence_number` on, if there is such a partition.
+    pub(super) fn events_from(
+        &self,
+        hub: usize,
+        partition_id: u32,
+        sequence_number: i64,
+    ) -> Option<Vec<StoredEvent>> {
+        let partition = self.hubs[hub].partitions.get(partition_id as usize)?;
+        // Numbers count from 0 without gaps: they are indices.
+        let from = usize::try_from(sequence_number).unwrap_or(0);
+        Some(partition.events.get(from..).unwrap_or_default().to_vec())
+    }
+
     fn take_memory(&mut self, publication: &Publication) -> Result<(), PeerError> {
         let entries = publication.events.len() * size_of::<StoredEvent>();
         let needed = (publication.size + entries) as u64;
@@ -197,6 +210,21 @@ mod tests {
         let numbers: Vec<_> =
             store.events(0).iter().map(|event| (event.partition_id, event.sequence_number, event.offset)).collect();
         assert_eq!(numbers, [(0, 0, 0), (1, 0, 0), (1, 1, 6), (1, 2, 13)]);
+    }
+
+    #[test]
+    fn a_partition_is_read_from_a_number_on() {
+        let mut store = Store::new(&hub(2), 1 << 20);
+        store.publish(to(Some(1)), publication(None, &["a", "bb"]), UNIX_EPOCH).unwrap();
+        let numbers = |from| {
+            let events = store.events_from(0, 1, from).unwrap();
+            events.iter().map(|event| event.sequence_number).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(0), [0, 1]);
+        assert_eq!(numbers(1), [1]);
+        assert_eq!(numbers(2), []);
+        assert_eq!(numbers(9), []);
+        assert!(store.events_from(0, 2, 0).is_none());
     }
 
     #[test]
