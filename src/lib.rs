@@ -1,5 +1,8 @@
 //! hubwire: a raw AMQP 1.0 publisher for Azure Event Hubs.
 
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 mod client;
 #[cfg_attr(not(feature = "emulator"), allow(dead_code, reason = "the emulator's part"))]
 mod clock;

@@ -1,3 +1,5 @@
 //! The `hubwire` command.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    hubwire::cli::run(std::env::args_os())
+}

@@ -1,0 +1,69 @@
+//! The `hubwire` command: `send` and `emulator`.
+//!
+//! [`run`] takes the arguments and gives back the exit code; everything between is here. What the command promises is
+//! in `docs/command-line.md`.
+
+mod args;
+mod emulator;
+mod failure;
+mod input;
+mod json;
+mod output;
+mod progress;
+mod publish;
+mod report;
+mod send;
+mod settings;
+mod signal;
+
+use std::ffi::{OsStr, OsString};
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use args::{Cli, Command};
+
+/// Runs the command with `args`, the first of which is the program's own name.
+///
+/// Standard input, standard output, standard error and the environment are those of the process.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, &args),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::complain(format_args!("cannot start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(async {
+        match cli.command {
+            Command::Send(args) => send::run(args).await,
+            Command::Emulator(args) => emulator::run(args).await,
+        }
+    });
+    // A thread may still be waiting for the input: the process ends without it.
+    runtime.shutdown_background();
+    ExitCode::from(code)
+}
+
+/// Says what is wrong with the arguments. Repeats none of them when a secret may be among them.
+fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
+    let is_asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if !is_asked_for && args.iter().any(|arg| may_hold_secret(arg)) {
+        output::complain(format_args!("{}", args::CONNECTION_STRING_ADVICE));
+        return ExitCode::from(failure::Kind::Input.exit_code());
+    }
+    // Nobody reading is no reason to fail.
+    let _ = error.print();
+    if is_asked_for { ExitCode::SUCCESS } else { ExitCode::from(failure::Kind::Input.exit_code()) }
+}
+
+fn may_hold_secret(arg: &OsStr) -> bool {
+    let arg = arg.to_string_lossy().to_ascii_lowercase();
+    arg.contains("sharedaccess") || arg.contains("sig=")
+}

@@ -1,0 +1,309 @@
+//! The arguments, and the texts that explain them.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Why a connection string is no argument, and what to do instead.
+pub(super) const CONNECTION_STRING_ADVICE: &str = "a connection string is not taken as an argument: every user of this \
+    machine can read the arguments of a process, and shells keep them; set the environment variable CONNECTION_STR, or \
+    name a file with --connection-string-file";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  every event was accepted
+    2  the arguments or the input are wrong; see the message for which line
+    3  the connection string or another setting is wrong
+    4  the hub refused: key, event hub or partition; change something before you try again
+    5  the hub rejected a batch
+    6  the hub could not be reached, or did not answer in time; safe to send again
+    7  some outcomes are unknown; sending again may store events twice
+  130  ended by Ctrl-C (143 by SIGTERM)";
+
+const SEND_EXAMPLES: &str = r#"Examples:
+  hubwire send 'first event' 'second event'
+  echo '{"events": ["first event", "second event"]}' | hubwire send
+  hubwire send --input readings.txt --partition-key device-42 --output json
+  hubwire send --emulator 'try it without Azure'"#;
+
+const EMULATOR_EXAMPLES: &str = "Examples:
+  hubwire emulator
+  hubwire emulator --event-hub telemetry:4 --event-hub audit --print-events
+  hubwire emulator --listen 127.0.0.1:0 --max-message-size 256KiB";
+
+/// Publish events to Azure Event Hubs over AMQP 1.0, and learn what became of every one.
+#[derive(Debug, Parser)]
+#[command(name = "hubwire", version, disable_help_subcommand = true, after_help = EXIT_CODES)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Send events: the arguments, a file, or standard input.
+    ///
+    /// The connection string is read from the environment variable CONNECTION_STR. Events go out in batches as large
+    /// as the hub takes, several under way at a time; the result says how many were accepted, rejected, not sent, and
+    /// of how many the outcome is unknown. Nothing is sent twice: a failure is reported, not retried.
+    #[command(after_help = SEND_EXAMPLES, after_long_help = format!("{SEND_EXAMPLES}\n\n{EXIT_CODES}"))]
+    Send(Box<SendArgs>),
+    /// Run an Event Hubs namespace on this machine, in memory, for programs to publish to.
+    ///
+    /// It prints a connection string to paste, then a line `hubwire emulator ready on <address>`, and runs until
+    /// Ctrl-C or SIGTERM.
+    #[command(after_help = EMULATOR_EXAMPLES)]
+    Emulator(EmulatorArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SendArgs {
+    /// Events, one an argument. Without any, events are read from --input
+    #[arg(value_name = "EVENT", conflicts_with_all = ["input", "format", "keep_empty"])]
+    pub(super) events: Vec<OsString>,
+
+    /// Read events from this file; `-` is standard input
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub(super) input: PathBuf,
+
+    /// How the input is divided into events
+    #[arg(short, long, value_enum, default_value_t = Format::Auto)]
+    pub(super) format: Format,
+
+    /// Send empty lines as empty events instead of skipping them
+    #[arg(long)]
+    pub(super) keep_empty: bool,
+
+    /// Read the connection string from this file instead of CONNECTION_STR
+    #[arg(long, value_name = "FILE")]
+    pub(super) connection_string_file: Option<PathBuf>,
+
+    /// Not taken: arguments show in process lists.
+    #[arg(long, hide = true, num_args = 0..=1)]
+    pub(super) connection_string: Option<Option<OsString>>,
+
+    /// The event hub; else EVENTHUB_NAME from the environment, else EntityPath of the connection string
+    #[arg(short, long, value_name = "NAME")]
+    pub(super) event_hub: Option<String>,
+
+    /// Send to an emulator inside this process: needs no connection string, keeps nothing
+    #[arg(long, conflicts_with_all = ["connection_string_file", "ca_file"])]
+    pub(super) emulator: bool,
+
+    /// Events with the same key go to the same partition; at most 128 characters
+    #[arg(short = 'k', long, value_name = "KEY", conflicts_with = "partition_id")]
+    pub(super) partition_key: Option<String>,
+
+    /// Send to this partition
+    #[arg(long, value_name = "N")]
+    pub(super) partition_id: Option<u32>,
+
+    /// Put an application property on every event; may be repeated
+    #[arg(short, long = "property", value_name = "NAME=VALUE", value_parser = property)]
+    pub(super) properties: Vec<(String, String)>,
+
+    /// The MIME type of the bodies, e.g. application/json
+    #[arg(long, value_name = "TYPE")]
+    pub(super) content_type: Option<String>,
+
+    /// Make batches no larger than this, e.g. 64KiB; never larger than the hub takes
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(super) max_batch_bytes: Option<u64>,
+
+    /// Time for each of: connecting, attaching, sending a batch. E.g. 500ms, 30s, 2m [default: 30s, 30s, 60s]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(super) timeout: Option<Duration>,
+
+    /// Batches under way at a time
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub(super) in_flight: u16,
+
+    /// Trust the certificates in this PEM file beside the bundled ones
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca_file: Option<PathBuf>,
+
+    /// How the result is told
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(super) output: Output,
+
+    /// Say nothing when all is well; no warnings, no progress
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+
+    /// Draw no progress bar
+    #[arg(long)]
+    pub(super) no_progress: bool,
+}
+
+/// How an input is divided into events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// json if the input is an object with a member `events`, else lines
+    Auto,
+    /// Each line is an event's body, as it stands
+    Lines,
+    /// One object {"events": ["...", "..."]}, each string a body
+    Json,
+    /// Each line is a JSON string, or an object with `body` or `body_base64`
+    Jsonl,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// A sentence
+    Text,
+    /// One JSON object, on failure too
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EmulatorArgs {
+    /// Where to listen; port 0 takes a free one
+    #[arg(short, long, value_name = "ADDRESS", default_value = "127.0.0.1:5672")]
+    pub(super) listen: String,
+
+    /// An event hub, with its partitions if not 4; may be repeated
+    #[arg(short, long = "event-hub", value_name = "NAME[:PARTITIONS]", default_value = "telemetry:4", value_parser = hub)]
+    pub(super) event_hubs: Vec<(String, u32)>,
+
+    /// The name of the shared access rule, with a key of your own
+    #[arg(long, value_name = "NAME", requires = "rule_key_file")]
+    pub(super) rule: Option<String>,
+
+    /// Read the rule's key from this file
+    #[arg(long, value_name = "FILE", requires = "rule")]
+    pub(super) rule_key_file: Option<PathBuf>,
+
+    /// The largest message taken, up to 20MiB
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size)]
+    pub(super) max_message_size: u64,
+
+    /// What the stored events may take; more is rejected, nothing is dropped
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
+    pub(super) memory_limit: u64,
+
+    /// Print each event as a line of JSON as it comes
+    #[arg(long)]
+    pub(super) print_events: bool,
+}
+
+fn property(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+fn hub(text: &str) -> Result<(String, u32), String> {
+    let Some((name, partitions)) = text.split_once(':') else { return Ok((text.to_owned(), 4)) };
+    match partitions.parse() {
+        Ok(partitions) => Ok((name.to_owned(), partitions)),
+        Err(_) => Err("expected NAME or NAME:PARTITIONS, e.g. telemetry:4".to_owned()),
+    }
+}
+
+/// Bytes: a whole number, alone or with `B`, `KiB` or `MiB` or `GiB`.
+fn size(text: &str) -> Result<u64, String> {
+    let (number, unit) = split_unit(text);
+    let unit = match unit {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => 0,
+    };
+    let bytes = number.parse().ok().and_then(|number: u64| number.checked_mul(unit)).filter(|bytes| *bytes > 0);
+    bytes.ok_or_else(|| "expected bytes, or a number with KiB, MiB or GiB; more than 0".to_owned())
+}
+
+/// A whole number with `ms`, `s` or `m`.
+fn time(text: &str) -> Result<Duration, String> {
+    let (number, unit) = split_unit(text);
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        _ => 0,
+    };
+    let millis = number.parse().ok().and_then(|number: u64| number.checked_mul(millis)).filter(|millis| *millis > 0);
+    millis.map(Duration::from_millis).ok_or_else(|| "expected a time such as 500ms, 30s or 2m; more than 0".to_owned())
+}
+
+fn split_unit(text: &str) -> (&str, &str) {
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text.split_at(unit_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_holds() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_have_a_unit_or_are_bytes() {
+        for (text, bytes) in [
+            ("1", Some(1)),
+            ("64KiB", Some(65_536)),
+            ("1MiB", Some(1_048_576)),
+            ("2GiB", Some(2_147_483_648)),
+            ("7B", Some(7)),
+            ("", None),
+            ("0", None),
+            ("KiB", None),
+            ("-1", None),
+            ("1.5MiB", None),
+            ("1MB", None),
+            ("1 MiB", None),
+            ("99999999999999999999", None),
+            ("18446744073709551615KiB", None),
+        ] {
+            assert_eq!(size(text).ok(), bytes, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_have_a_unit() {
+        for (text, millis) in [
+            ("500ms", Some(500)),
+            ("30s", Some(30_000)),
+            ("2m", Some(120_000)),
+            ("30", None),
+            ("0s", None),
+            ("1h", None),
+            ("s", None),
+            ("1.5s", None),
+            ("18446744073709551615m", None),
+        ] {
+            assert_eq!(time(text).ok(), millis.map(Duration::from_millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn hubs_have_four_partitions_unless_they_say() {
+        for (text, expected) in [
+            ("telemetry", Some(("telemetry", 4))),
+            ("audit:1", Some(("audit", 1))),
+            ("audit:", None),
+            ("audit:x", None),
+            ("audit:1:2", None),
+        ] {
+            let expected = expected.map(|(name, partitions)| (name.to_owned(), partitions));
+            assert_eq!(hub(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_property_is_split_at_the_first_equals_sign() {
+        assert_eq!(property("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert_eq!(property("a="), Ok(("a".to_owned(), String::new())));
+        assert!(property("=b").is_err());
+        assert!(property("a").is_err());
+    }
+}

@@ -1,0 +1,184 @@
+//! `hubwire emulator`.
+//!
+//! Standard output is for events alone, if they are asked for; everything else goes to standard error.
+
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::args::EmulatorArgs;
+use super::failure::Failure;
+use super::report::size;
+use super::settings::read_secret;
+use super::signal::Signals;
+use super::{json, output};
+use crate::emulator::{Builder, Emulator, Listening};
+use crate::wire::connection_string::ConnectionString;
+
+/// The hub of an emulator that is told of none.
+pub(super) const DEFAULT_EVENT_HUB: &str = "telemetry";
+/// Lines that wait to be printed.
+const QUEUE_LEN: usize = 64;
+/// How long a slow reader may take for the last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// Runs the command until a signal; the exit code.
+pub(super) async fn run(args: EmulatorArgs) -> u8 {
+    match serve(&args).await {
+        Ok(()) => 0,
+        Err(failure) => {
+            output::complain(&failure);
+            failure.kind.exit_code()
+        }
+    }
+}
+
+async fn serve(args: &EmulatorArgs) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::configuration(format!("cannot listen for signals: {error}"));
+    let mut signals = Signals::listen().map_err(failed)?;
+    let emulator = builder(args)?.build().map_err(|error| Failure::configuration(error.to_string()))?;
+    let listening = emulator.listen(args.listen.as_str()).await.map_err(|error| refused(&args.listen, &error))?;
+    introduce(args, &listening);
+
+    let mut printing = args.print_events.then(|| Printing::start(args)).transpose().map_err(failed)?;
+    tokio::select! {
+        _ = signals.next() => {}
+        () = print_events(&emulator, printing.as_mut()) => {}
+    }
+    listening.stop();
+    if let Some(printing) = printing {
+        // A reader that stands still misses the rest.
+        let _ = tokio::time::timeout(LAST_LINES, printing.finish(&emulator)).await;
+    }
+    tell_totals(&emulator);
+    Ok(())
+}
+
+fn builder(args: &EmulatorArgs) -> Result<Builder, Failure> {
+    let mut builder = Emulator::builder()
+        .max_message_size(args.max_message_size)
+        .memory_limit(args.memory_limit)
+        // Warned about, as soon as it is known.
+        .allow_remote(true);
+    for (name, partition_count) in &args.event_hubs {
+        builder = builder.event_hub(name, *partition_count);
+    }
+    if let (Some(name), Some(path)) = (&args.rule, &args.rule_key_file) {
+        builder = builder.rule(name, read_secret(path, "the key")?.expose());
+    }
+    Ok(builder)
+}
+
+fn refused(address: &str, error: &io::Error) -> Failure {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another emulator or broker may be running: stop it, or choose another port, e.g. --listen 127.0.0.1:0 for \
+             a free one"
+        }
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address; use 127.0.0.1 or [::1]",
+        io::ErrorKind::PermissionDenied => "use a port from 1024, e.g. --listen 127.0.0.1:5672",
+        _ => "use an address and a port, e.g. --listen 127.0.0.1:5672",
+    };
+    Failure::configuration(format!("cannot listen on {address}: {error}; {advice}"))
+}
+
+/// What it serves, its limits, how to connect, and the line that scripts wait for.
+fn introduce(args: &EmulatorArgs, listening: &Listening) {
+    let hubs = args.event_hubs.iter().map(|(name, partition_count)| {
+        let unit = if *partition_count == 1 { "partition" } else { "partitions" };
+        format!("{name} ({partition_count} {unit})")
+    });
+    output::note(format_args!("event hubs: {}", hubs.collect::<Vec<_>>().join(", ")));
+    let (message, memory) = (size(args.max_message_size), size(args.memory_limit));
+    output::note(format_args!("limits: {message} a message, {memory} of events in memory"));
+    output::note(format_args!("connection string: {}", connection_string(args, listening)));
+    if listening.is_remote() {
+        output::warn(format_args!(
+            "{} is not a loopback address: anybody on the network can reach it, and reads what is sent, tokens included",
+            listening.local_addr()
+        ));
+    }
+    output::note(format_args!("hubwire emulator ready on {}", listening.local_addr()));
+}
+
+/// The string to paste. The default key is no secret; a key of the user's is masked.
+fn connection_string(args: &EmulatorArgs, listening: &Listening) -> String {
+    let event_hub = match args.event_hubs.as_slice() {
+        [(name, _)] => Some(name.as_str()),
+        _ => None,
+    };
+    let text = listening.connection_string(event_hub);
+    let Some(path) = &args.rule_key_file else { return text };
+    let redacted = ConnectionString::parse(&text).map_or_else(|error| error.to_string(), |parsed| parsed.redacted());
+    format!("{redacted} (the key is in {})", path.display())
+}
+
+fn tell_totals(emulator: &Emulator) {
+    let totals = emulator.totals();
+    let bytes = size(totals.bytes);
+    output::note(format_args!(
+        "stored {} events of {} messages ({bytes}); rejected {} messages; served {} connections",
+        totals.events, totals.batches, totals.rejected, totals.connections
+    ));
+}
+
+/// Prints every event that is stored. Ends when nobody reads; never, if nothing is to be printed.
+async fn print_events(emulator: &Emulator, printing: Option<&mut Printing>) {
+    let Some(printing) = printing else { return std::future::pending().await };
+    loop {
+        emulator.until_stored(printing.printed + 1).await;
+        if !printing.print_new(emulator).await {
+            return;
+        }
+    }
+}
+
+/// How far the printing is, and the thread that does it: standard output may block for as long as its reader likes.
+struct Printing {
+    /// The next event of each event hub's partitions.
+    positions: Vec<(String, u32, i64)>,
+    printed: u64,
+    lines: mpsc::Sender<String>,
+    done: oneshot::Receiver<()>,
+}
+
+impl Printing {
+    fn start(args: &EmulatorArgs) -> io::Result<Self> {
+        let (lines, mut queue) = mpsc::channel::<String>(QUEUE_LEN);
+        let (finished, done) = oneshot::channel();
+        thread::Builder::new().name("printer".to_owned()).spawn(move || {
+            while queue.blocking_recv().is_some_and(output::line) {}
+            // The queue closes before whoever waits is told.
+            drop(queue);
+            let _ = finished.send(());
+        })?;
+        let partitions = |(name, count): &(String, u32)| (0..*count).map(|id| (name.clone(), id, 0)).collect::<Vec<_>>();
+        let positions = args.event_hubs.iter().flat_map(partitions).collect();
+        Ok(Self { positions, printed: 0, lines, done })
+    }
+
+    /// Prints what was stored since the last time; whether somebody still reads.
+    ///
+    /// Cancel: the next call goes on where this one was.
+    async fn print_new(&mut self, emulator: &Emulator) -> bool {
+        for (event_hub, partition_id, next) in &mut self.positions {
+            for stored in emulator.events_from(event_hub, *partition_id, *next).unwrap_or_default() {
+                if self.lines.send(json::line(event_hub, &stored)).await.is_err() {
+                    return false;
+                }
+                *next = stored.sequence_number + 1;
+                self.printed += 1;
+            }
+        }
+        true
+    }
+
+    /// Prints what is stored by now, and waits until it is written.
+    async fn finish(mut self, emulator: &Emulator) {
+        self.print_new(emulator).await;
+        drop(self.lines);
+        let _ = self.done.await;
+    }
+}

@@ -1,0 +1,181 @@
+//! What went wrong, sorted by what a script should do about it.
+
+use std::fmt;
+
+use crate::{Error, SendError};
+
+/// The kinds of failure, one for each exit code. A later kind outweighs an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// The arguments or the input are wrong.
+    Input,
+    /// The connection string or another setting is wrong.
+    Configuration,
+    /// The network, or the peer in a way that may pass. Nothing was stored of what this stopped.
+    Unreachable,
+    /// The hub's no, which stays a no until somebody changes something.
+    Refused,
+    /// The hub looked at a batch and refused it.
+    Rejected,
+    /// Some batch may or may not be stored.
+    UnknownOutcome,
+    /// Ctrl-C.
+    Interrupted,
+    /// SIGTERM.
+    Terminated,
+}
+
+impl Kind {
+    /// As documented in `--help` and docs/command-line.md.
+    pub(super) fn exit_code(self) -> u8 {
+        match self {
+            Self::Input => 2,
+            Self::Configuration => 3,
+            Self::Refused => 4,
+            Self::Rejected => 5,
+            Self::Unreachable => 6,
+            Self::UnknownOutcome => 7,
+            // A shell's own: 128 and the signal's number.
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+        }
+    }
+
+    /// The word for it in JSON.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Configuration => "configuration",
+            Self::Refused => "refused",
+            Self::Rejected => "rejected",
+            Self::Unreachable => "unreachable",
+            Self::UnknownOutcome => "unknown_outcome",
+            Self::Interrupted => "interrupted",
+            Self::Terminated => "terminated",
+        }
+    }
+}
+
+/// One thing that went wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) kind: Kind,
+    pub(super) message: String,
+    /// The hub's error condition.
+    pub(super) condition: Option<String>,
+    pub(super) tracking_id: Option<String>,
+    /// Whether the same may work later without anybody changing anything.
+    pub(super) is_retryable: bool,
+}
+
+impl Failure {
+    pub(super) fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), condition: None, tracking_id: None, is_retryable: false }
+    }
+
+    pub(super) fn input(message: impl Into<String>) -> Self {
+        Self::new(Kind::Input, message)
+    }
+
+    pub(super) fn configuration(message: impl Into<String>) -> Self {
+        Self::new(Kind::Configuration, message)
+    }
+
+    /// What kept a connection or a link from being made.
+    pub(super) fn of_error(error: &Error) -> Self {
+        Self::new(kind_of(error), error.to_string()).with_words(
+            error.condition(),
+            error.tracking_id(),
+            error.is_retryable(),
+        )
+    }
+
+    /// What kept a batch from being accepted.
+    pub(super) fn of_send(error: &SendError) -> Self {
+        let (kind, condition) = match error {
+            SendError::Rejected { condition, .. } => (Kind::Rejected, Some(condition.as_str())),
+            SendError::NotSent { cause, .. } => (kind_of(cause), cause.condition()),
+            SendError::Unknown { cause, .. } => (Kind::UnknownOutcome, cause.condition()),
+        };
+        Self::new(kind, error.to_string()).with_words(condition, error.tracking_id(), error.is_retryable())
+    }
+
+    fn with_words(mut self, condition: Option<&str>, tracking_id: Option<&str>, is_retryable: bool) -> Self {
+        self.condition = condition.filter(|condition| !condition.is_empty()).map(str::to_owned);
+        self.tracking_id = tracking_id.map(str::to_owned);
+        self.is_retryable = is_retryable;
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+fn kind_of(error: &Error) -> Kind {
+    match error {
+        Error::TokenRefused { .. } | Error::Closed { .. } if !error.is_retryable() => Kind::Refused,
+        Error::TlsMissing { .. } => Kind::Configuration,
+        _ => Kind::Unreachable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Batch, Scope, Step};
+    use std::time::Duration;
+
+    fn closed(condition: &str) -> Error {
+        let description = "No. TrackingId:1f_G0, SystemTracker:hub".to_owned();
+        Error::Closed { scope: Scope::Link, condition: condition.to_owned(), description }
+    }
+
+    fn token_refused(status: i64) -> Error {
+        Error::TokenRefused { audience: "sb://ns/hub".into(), status, description: String::new() }
+    }
+
+    #[test]
+    fn a_hubs_no_is_told_from_a_not_now() {
+        let timed_out = Error::TimedOut { step: Step::Open, after: Duration::from_secs(1) };
+        for (error, kind) in [
+            (token_refused(401), Kind::Refused),
+            (token_refused(404), Kind::Refused),
+            (token_refused(503), Kind::Unreachable),
+            (closed("amqp:not-found"), Kind::Refused),
+            (closed("com.microsoft:argument-out-of-range"), Kind::Refused),
+            (closed("com.microsoft:server-busy"), Kind::Unreachable),
+            (closed("amqp:connection:forced"), Kind::Unreachable),
+            (timed_out, Kind::Unreachable),
+            (Error::NotAmqp { received: *b"HTTP/1.1" }, Kind::Unreachable),
+            (Error::TlsMissing { host: "ns".into() }, Kind::Configuration),
+        ] {
+            assert_eq!(Failure::of_error(&error).kind, kind, "{error}");
+        }
+    }
+
+    #[test]
+    fn the_hubs_own_words_are_kept() {
+        let failure = Failure::of_error(&closed("amqp:not-found"));
+        assert_eq!(failure.condition.as_deref(), Some("amqp:not-found"));
+        assert_eq!(failure.tracking_id.as_deref(), Some("1f_G0"));
+    }
+
+    #[test]
+    fn an_unknown_outcome_outweighs_what_caused_it() {
+        let batch = Batch::new(64);
+        let failure = Failure::of_send(&SendError::Unknown { batch, cause: closed("amqp:not-found") });
+        assert_eq!(failure.kind, Kind::UnknownOutcome);
+    }
+
+    #[test]
+    fn kinds_and_codes_belong_together() {
+        use Kind::*;
+        let kinds =
+            [Input, Configuration, Refused, Rejected, Unreachable, UnknownOutcome, Interrupted, Terminated];
+        let codes = kinds.map(Kind::exit_code);
+        assert_eq!(codes, [2, 3, 4, 5, 6, 7, 130, 143]);
+    }
+}

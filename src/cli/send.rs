@@ -1,0 +1,145 @@
+//! `hubwire send`.
+
+use super::args::{Output, SendArgs};
+use super::failure::Failure;
+use super::input::{self, Content, Input};
+use super::output;
+use super::progress::Progress;
+use super::publish::{Limits, Publisher};
+use super::report::{Report, interrupted};
+use super::settings::{self, Destination};
+use super::signal::Signals;
+use crate::clock;
+use crate::emulator::Emulator;
+use crate::wire::connection_string::ConnectionString;
+use crate::{Connection, Options, Sender};
+
+/// Partitions of the hub in an emulator that lives as long as the command.
+const EMULATOR_PARTITIONS: u32 = 4;
+
+/// Runs the command; the exit code.
+pub(super) async fn run(args: Box<SendArgs>) -> u8 {
+    let mut report = Report { is_emulator: args.emulator, ..Report::default() };
+    if let Err(failure) = send(&args, &mut report).await {
+        report.tally.fail(failure);
+    }
+    tell(&args, &report);
+    report.tally.exit_code()
+}
+
+/// Settings first, then input, then the network: a mistake of ours costs no connection.
+async fn send(args: &SendArgs, report: &mut Report) -> Result<(), Failure> {
+    let destination = settings::destination(args)?;
+    report.event_hub = Some(destination.event_hub().to_owned());
+    let options = settings::options(args)?;
+    let mut peer = Peer::new(destination)?;
+    report.namespace = Some(peer.connection_string.host().to_owned());
+    if !args.quiet {
+        peer.connection_string.warnings().iter().for_each(output::warn);
+    }
+
+    let failed = |error| Failure::configuration(format!("cannot listen for signals: {error}"));
+    let mut signals = Signals::listen().map_err(failed)?;
+    let input = tokio::select! {
+        input = input::open(args) => input?,
+        signal = signals.next() => return Err(interrupted(signal)),
+    };
+
+    let started = clock::now();
+    let result = publish(args, &mut peer, &options, input, &mut signals, report).await;
+    report.elapsed.get_or_insert_with(|| clock::now().duration_since(started));
+    result
+}
+
+async fn publish(
+    args: &SendArgs,
+    peer: &mut Peer,
+    options: &Options,
+    input: Input,
+    signals: &mut Signals,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let started = clock::now();
+    let (read, total) = match &input.content {
+        Content::Whole(items) => (items.len() as u64, Some(items.len() as u64)),
+        Content::Stream(stream) => (stream.first_len() as u64, None),
+    };
+    let connected = tokio::select! {
+        connected = peer.connect(options, args.partition_id) => connected,
+        signal = signals.next() => Err(interrupted(signal)),
+    };
+    let (connection, sender) = connected.inspect_err(|_| report.tally.not_sent = read)?;
+    let limits = Limits { max_batch_len: args.max_batch_bytes, max_in_flight: args.in_flight.into() };
+    let progress = Progress::new(!args.quiet && !args.no_progress, total);
+    let publisher = Publisher::new(connection.clone(), sender, &limits, signals, progress);
+    report.tally = publisher.publish(input).await;
+    report.elapsed = Some(clock::now().duration_since(started));
+    tokio::select! {
+        () = connection.close() => {}
+        _ = signals.next() => {}
+    }
+    Ok(())
+}
+
+/// Whom the events go to.
+struct Peer {
+    connection_string: ConnectionString,
+    event_hub: String,
+    /// Kept for as long as the connection to it.
+    emulator: Option<Emulator>,
+}
+
+impl Peer {
+    fn new(destination: Destination) -> Result<Self, Failure> {
+        match destination {
+            Destination::Network { connection_string, event_hub } => {
+                Ok(Self { connection_string: *connection_string, event_hub, emulator: None })
+            }
+            Destination::Emulator { event_hub } => {
+                let built = Emulator::builder().event_hub(&event_hub, EMULATOR_PARTITIONS).build();
+                let emulator = built.map_err(|error| Failure::configuration(error.to_string()))?;
+                let parsed = ConnectionString::parse(&emulator.connection_string(Some(&event_hub)));
+                let connection_string = parsed.map_err(|error| Failure::configuration(error.to_string()))?;
+                Ok(Self { connection_string, event_hub, emulator: Some(emulator) })
+            }
+        }
+    }
+
+    async fn connect(
+        &mut self,
+        options: &Options,
+        partition_id: Option<u32>,
+    ) -> Result<(Connection, Sender), Failure> {
+        let opened = match &self.emulator {
+            Some(emulator) => Connection::open_over(emulator.connect(), &self.connection_string, options).await,
+            None => Connection::open(&self.connection_string, options).await,
+        };
+        let connection = opened.map_err(|error| Failure::of_error(&error))?;
+        let attached = match partition_id {
+            Some(id) => connection.partition_sender(&self.event_hub, &id.to_string()).await,
+            None => connection.sender(&self.event_hub).await,
+        };
+        match attached {
+            Ok(sender) => Ok((connection, sender)),
+            Err(error) => {
+                connection.close().await;
+                Err(Failure::of_error(&error))
+            }
+        }
+    }
+}
+
+/// Errors to standard error; the result to standard output.
+fn tell(args: &SendArgs, report: &Report) {
+    let is_fine = report.tally.failures.is_empty();
+    match args.output {
+        Output::Json => {
+            output::line(report.json());
+        }
+        Output::Text if report.has_counts() && !(is_fine && args.quiet) => {
+            output::line(report);
+        }
+        Output::Text => {}
+    }
+    report.tally.failures.iter().for_each(output::complain);
+}

@@ -1,0 +1,149 @@
+//! Where to, and by what right: from the environment, files and options.
+
+use std::env::{self, VarError};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::wire::connection_string::{ConnectionString, EventHubNameError};
+use crate::wire::secret::{Secret, printable};
+use crate::Options;
+
+use super::args::{CONNECTION_STRING_ADVICE, SendArgs};
+use super::emulator::DEFAULT_EVENT_HUB;
+use super::failure::Failure;
+
+const CONNECTION_STRING_VARIABLE: &str = "CONNECTION_STR";
+const EVENT_HUB_VARIABLE: &str = "EVENTHUB_NAME";
+/// Bytes of a file with a connection string or a key. A longer one is some other file.
+const MAX_SECRET_FILE_LEN: u64 = 64 * 1024;
+/// Default of `Options::close_timeout`; a shorter `--timeout` shortens it.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where a `send` goes.
+#[derive(Debug)]
+pub(super) enum Destination {
+    /// A hub at the end of a network.
+    Network { connection_string: Box<ConnectionString>, event_hub: String },
+    /// An emulator in this process.
+    Emulator { event_hub: String },
+}
+
+impl Destination {
+    pub(super) fn event_hub(&self) -> &str {
+        match self {
+            Self::Network { event_hub, .. } | Self::Emulator { event_hub } => event_hub,
+        }
+    }
+}
+
+/// Reads everything that says where to. Nothing is connected yet.
+pub(super) fn destination(args: &SendArgs) -> Result<Destination, Failure> {
+    if args.connection_string.is_some() {
+        return Err(Failure::input(CONNECTION_STRING_ADVICE));
+    }
+    let named = NamedHub::of(args)?;
+    if args.emulator {
+        let event_hub = named.map_or_else(|| DEFAULT_EVENT_HUB.to_owned(), |named| named.name);
+        return Ok(Destination::Emulator { event_hub });
+    }
+    let (text, source) = connection_string_text(args)?;
+    let parsed = ConnectionString::parse(text.expose());
+    let connection_string = parsed.map_err(|error| Failure::configuration(format!("{source}: {error}")))?;
+    let event_hub = event_hub(&connection_string, named.as_ref())?;
+    Ok(Destination::Network { connection_string: Box::new(connection_string), event_hub })
+}
+
+/// An event hub that is named beside the connection string, and where.
+struct NamedHub {
+    name: String,
+    source: &'static str,
+}
+
+impl NamedHub {
+    fn of(args: &SendArgs) -> Result<Option<Self>, Failure> {
+        if let Some(name) = &args.event_hub {
+            return Ok(Some(Self { name: name.clone(), source: "--event-hub" }));
+        }
+        let name = variable(EVENT_HUB_VARIABLE)?;
+        // An empty variable is how many hosts spell one that is not set.
+        Ok(name.filter(|name| !name.trim().is_empty()).map(|name| Self { name, source: EVENT_HUB_VARIABLE }))
+    }
+}
+
+fn event_hub(connection_string: &ConnectionString, named: Option<&NamedHub>) -> Result<String, Failure> {
+    let resolved = connection_string.resolve_event_hub(named.map(|named| named.name.as_str()));
+    let source = named.map_or("", |named| named.source);
+    resolved.map(str::to_owned).map_err(|error| {
+        Failure::configuration(match error {
+            EventHubNameError::Missing => format!(
+                "no event hub is named; use --event-hub, set {EVENT_HUB_VARIABLE}, or add `EntityPath=<hub>` to the \
+                 connection string"
+            ),
+            EventHubNameError::Empty => format!("{source} is empty; name an event hub"),
+            EventHubNameError::Conflict { explicit, entity_path } => format!(
+                "{source} names the event hub `{explicit}`, and EntityPath in the connection string `{entity_path}`; \
+                 drop one of them"
+            ),
+        })
+    })
+}
+
+fn connection_string_text(args: &SendArgs) -> Result<(Secret, String), Failure> {
+    if let Some(path) = &args.connection_string_file {
+        return Ok((read_secret(path, "the connection string")?, printable(&path.to_string_lossy()).to_owned()));
+    }
+    match variable(CONNECTION_STRING_VARIABLE)? {
+        Some(text) => Ok((Secret::from(text), CONNECTION_STRING_VARIABLE.to_owned())),
+        None => Err(Failure::configuration(format!(
+            "no connection string; set {CONNECTION_STRING_VARIABLE}, name a file with --connection-string-file, or try \
+             --emulator"
+        ))),
+    }
+}
+
+fn variable(name: &str) -> Result<Option<String>, Failure> {
+    match env::var(name) {
+        Ok(text) => Ok(Some(text)),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(Failure::configuration(format!("{name} is not UTF-8; set it anew"))),
+    }
+}
+
+/// The text of a small file, without the line's end after it.
+pub(super) fn read_secret(path: &Path, what: &str) -> Result<Secret, Failure> {
+    let shown = printable(&path.to_string_lossy()).to_owned();
+    let failed = |why: &dyn std::fmt::Display| Failure::configuration(format!("cannot read {what} from {shown}: {why}"));
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| failed(&error))?;
+    file.take(MAX_SECRET_FILE_LEN + 1).read_to_string(&mut text).map_err(|error| failed(&error))?;
+    let text = Secret::from(text);
+    if text.expose().len() as u64 > MAX_SECRET_FILE_LEN {
+        return Err(failed(&"the file is longer than 64 KiB"));
+    }
+    Ok(Secret::from(text.expose().trim_end()))
+}
+
+/// How to connect.
+pub(super) fn options(args: &SendArgs) -> Result<Options, Failure> {
+    let mut options = Options::default();
+    if let Some(timeout) = args.timeout {
+        options = options.open_timeout(timeout).send_timeout(timeout).close_timeout(timeout.min(CLOSE_TIMEOUT));
+    }
+    if let Some(path) = &args.ca_file {
+        options = options.root_certificates_pem(certificates(path)?);
+    }
+    Ok(options)
+}
+
+fn certificates(path: &Path) -> Result<Vec<u8>, Failure> {
+    let shown = path.display();
+    let pem = std::fs::read(path)
+        .map_err(|error| Failure::configuration(format!("cannot read certificates from {shown}: {error}")))?;
+    let marker = b"-----BEGIN CERTIFICATE-----";
+    if !pem.windows(marker.len()).any(|window| window == marker) {
+        return Err(Failure::configuration(format!("{shown} holds no certificate in PEM form")));
+    }
+    Ok(pem)
+}
