@@ -20,9 +20,7 @@ fn parse(c: &mut Criterion) {
     for (name, text) in [("key", KEY), ("token", TOKEN)] {
         ConnectionString::parse(text).expect("a good connection string");
         group.throughput(Throughput::Bytes(text.len() as u64));
-        group.bench_function(name, |b| {
-            b.iter(|| ConnectionString::parse(black_box(text)))
-        });
+        group.bench_function(name, |b| b.iter(|| ConnectionString::parse(black_box(text))));
     }
     group.finish();
 }

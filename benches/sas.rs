@@ -18,9 +18,7 @@ fn tokens(c: &mut Criterion) {
     group.bench_function("sign", |b| {
         b.iter(|| sign_until(black_box(AUDIENCE), KEY_NAME, black_box(KEY), 1_700_003_600));
     });
-    group.bench_function("parse", |b| {
-        b.iter(|| SasToken::parse(black_box(token.as_str())))
-    });
+    group.bench_function("parse", |b| b.iter(|| SasToken::parse(black_box(token.as_str()))));
     group.bench_function("verify", |b| b.iter(|| token.verify(black_box(KEY), NOW)));
     group.bench_function("covers", |b| b.iter(|| token.covers(black_box(AUDIENCE))));
     group.finish();

@@ -22,9 +22,7 @@ fn sas_tokens() -> Vec<Value> {
 }
 
 fn text<'a>(row: &'a Value, field: &str) -> &'a str {
-    row[field]
-        .as_str()
-        .unwrap_or_else(|| panic!("{row}: no text `{field}`"))
+    row[field].as_str().unwrap_or_else(|| panic!("{row}: no text `{field}`"))
 }
 
 fn at(unix_secs: u64) -> SystemTime {
@@ -75,11 +73,7 @@ fn every_way_to_parse_agrees() {
         let input = text(row, "input");
         let parsed = outcome(&ConnectionString::parse(input));
         assert_eq!(outcome(&input.parse()), parsed, "{input}");
-        assert_eq!(
-            outcome(&ConnectionString::try_from(input)),
-            parsed,
-            "{input}"
-        );
+        assert_eq!(outcome(&ConnectionString::try_from(input)), parsed, "{input}");
     }
 }
 
@@ -115,24 +109,13 @@ const MARKED_KEY: &str = "q7Xz1+Ab9Cd/3Ef5Gh7Ij2Kl4Mn6Op8Qr0St1Uv=";
 
 /// The vectors, their keys and signatures replaced by the marked one.
 fn marked_inputs() -> Vec<String> {
-    let secrets = [
-        "+FehbdIzXYc6Hk2sckMuX0iTfLV4wWuZMkCGeNImi6s=",
-        "abc%2Bdef%3D",
-        "SAS_KEY_VALUE",
-        "ké✓=",
-        "a=b=c==",
-    ];
+    let secrets = ["+FehbdIzXYc6Hk2sckMuX0iTfLV4wWuZMkCGeNImi6s=", "abc%2Bdef%3D", "SAS_KEY_VALUE", "ké✓=", "a=b=c=="];
     let mark = |row: &Value| {
         let input = text(row, "input").to_owned();
-        secrets
-            .iter()
-            .fold(input, |input, secret| input.replace(secret, MARKED_KEY))
+        secrets.iter().fold(input, |input, secret| input.replace(secret, MARKED_KEY))
     };
     let inputs: Vec<_> = connection_strings().iter().map(mark).collect();
-    inputs
-        .into_iter()
-        .filter(|input| input.contains(MARKED_KEY))
-        .collect()
+    inputs.into_iter().filter(|input| input.contains(MARKED_KEY)).collect()
 }
 
 /// One slip of a hand: put a text in place of some bytes.
@@ -157,9 +140,7 @@ fn mangled(input: &str, slips: &[(prop::sample::Index, usize, String)]) -> Strin
 
 /// The first run of `len` characters of the marked key that `printed` holds.
 fn leaked(printed: &str, len: usize) -> Option<&'static str> {
-    (0..=MARKED_KEY.len() - len)
-        .map(|start| &MARKED_KEY[start..start + len])
-        .find(|run| printed.contains(run))
+    (0..=MARKED_KEY.len() - len).map(|start| &MARKED_KEY[start..start + len]).find(|run| printed.contains(run))
 }
 
 #[test]
@@ -204,12 +185,8 @@ proptest! {
 fn tokens_of(row: &Value) -> Vec<(&str, &str)> {
     let same = row["same"].as_array().expect("a list of SDKs");
     let other = row["other"].as_object().expect("tokens by SDK");
-    let same = same
-        .iter()
-        .map(|sdk| (sdk.as_str().expect("an SDK"), text(row, "token")));
-    let other = other
-        .iter()
-        .map(|(sdk, token)| (sdk.as_str(), token.as_str().expect("a token")));
+    let same = same.iter().map(|sdk| (sdk.as_str().expect("an SDK"), text(row, "token")));
+    let other = other.iter().map(|(sdk, token)| (sdk.as_str(), token.as_str().expect("a token")));
     same.chain(other).collect()
 }
 
@@ -217,10 +194,7 @@ fn tokens_of(row: &Value) -> Vec<(&str, &str)> {
 fn signature_of(token: &str) -> String {
     let (_, after) = token.split_once("&sig=").expect("a signature");
     let (encoded, _) = after.split_once('&').expect("a field after the signature");
-    encoded
-        .replace("%2F", "/")
-        .replace("%2B", "+")
-        .replace("%3D", "=")
+    encoded.replace("%2F", "/").replace("%2B", "+").replace("%3D", "=")
 }
 
 #[test]
@@ -229,24 +203,12 @@ fn tokens_are_signed_to_the_byte() {
     assert_eq!(rows.len(), 18);
     for row in &rows {
         let id = text(row, "id");
-        let (audience, key_name, key) = (
-            text(row, "audience"),
-            text(row, "key_name"),
-            text(row, "key"),
-        );
+        let (audience, key_name, key) = (text(row, "audience"), text(row, "key_name"), text(row, "key"));
         let expiry = row["expiry"].as_u64().expect("an expiry");
 
-        assert_eq!(
-            string_to_sign(audience, expiry),
-            text(row, "string_to_sign"),
-            "{id}"
-        );
+        assert_eq!(string_to_sign(audience, expiry), text(row, "string_to_sign"), "{id}");
         let token = sign_until(audience, key_name, key, expiry);
-        assert_eq!(
-            signature_of(token.as_str()),
-            text(row, "signature_base64"),
-            "{id}"
-        );
+        assert_eq!(signature_of(token.as_str()), text(row, "signature_base64"), "{id}");
         assert_eq!(token.as_str(), text(row, "token"), "{id}");
 
         let by_ttl = sign(audience, key_name, key, at(0), Duration::from_secs(expiry));
@@ -266,22 +228,11 @@ fn the_tokens_of_every_sdk_hold() {
 
             let expiry = parsed.expiry_unix_secs().expect("every SDK sets an expiry");
             if let Some(last_second) = expiry.checked_sub(1) {
-                assert_eq!(
-                    parsed.verify(text(row, "key"), at(last_second)),
-                    Ok(()),
-                    "{label}"
-                );
+                assert_eq!(parsed.verify(text(row, "key"), at(last_second)), Ok(()), "{label}");
             }
             // The signature is checked before the clock, so this says again that it was good.
-            let ended = VerifyError::Expired {
-                expiry_unix_secs: expiry,
-                now_unix_secs: expiry,
-            };
-            assert_eq!(
-                parsed.verify(text(row, "key"), at(expiry)),
-                Err(ended),
-                "{label}"
-            );
+            let ended = VerifyError::Expired { expiry_unix_secs: expiry, now_unix_secs: expiry };
+            assert_eq!(parsed.verify(text(row, "key"), at(expiry)), Err(ended), "{label}");
             let other_key = parsed.verify("another key", at(0));
             assert_eq!(other_key, Err(VerifyError::BadSignature), "{label}");
             verified += 1;
@@ -293,21 +244,14 @@ fn the_tokens_of_every_sdk_hold() {
 #[test]
 fn key_names_are_decoded_once() {
     let rows = sas_tokens();
-    let row = rows
-        .iter()
-        .find(|row| text(row, "id") == "sas14")
-        .expect("sas14");
+    let row = rows.iter().find(|row| text(row, "id") == "sas14").expect("sas14");
     for (sdk, token) in tokens_of(row) {
         let expected = match sdk {
             "python" => "my+policy%2F%2B1", // encoded twice
             "go" => "my policy/ 1",         // not encoded
             _ => "my policy/+1",
         };
-        assert_eq!(
-            SasToken::parse(token).unwrap().key_name(),
-            expected,
-            "{sdk}"
-        );
+        assert_eq!(SasToken::parse(token).unwrap().key_name(), expected, "{sdk}");
     }
 }
 
@@ -321,11 +265,7 @@ fn no_prefix_of_a_token_panics() {
                     continue;
                 };
                 assert!(token[..end].contains("&skn="));
-                let _ = (
-                    format!("{cut:?}"),
-                    cut.renew_at(at(0)),
-                    cut.covers("sb://ns/hub"),
-                );
+                let _ = (format!("{cut:?}"), cut.renew_at(at(0)), cut.covers("sb://ns/hub"));
             }
         }
     }
@@ -399,14 +339,8 @@ fn partition_keys_fall_where_the_sdks_put_them() {
     let rows = rows(include_str!("data/partition-keys.json"));
     assert_eq!(rows.len(), 14);
     for row in &rows {
-        let partitions = row["partitions"]
-            .as_u64()
-            .and_then(|count| u32::try_from(count).ok());
+        let partitions = row["partitions"].as_u64().and_then(|count| u32::try_from(count).ok());
         let partition = partition_for_key(text(row, "key"), partitions.expect("a count"));
-        assert_eq!(
-            Some(u64::from(partition)),
-            row["partition"].as_u64(),
-            "{row}"
-        );
+        assert_eq!(Some(u64::from(partition)), row["partition"].as_u64(), "{row}");
     }
 }

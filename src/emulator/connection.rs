@@ -130,7 +130,7 @@ impl Peer {
             Event::Detached { link, .. } => self.forget(|id| id == link),
             Event::SessionEnded { session, .. } => self.forget(|id| id.session == session),
             // Answers are sent settled, and this end asks for no links.
-            Event::Attached { .. } | Event::Credit { .. } | Event::Outcome { .. } | Event::Closed(_) => {}
+            Event::Attached { .. } | Event::Outcome { .. } | Event::Closed(_) => {}
         }
     }
 

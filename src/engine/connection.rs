@@ -60,14 +60,12 @@ pub(crate) enum Event {
     /// The peer's open has come.
     Opened,
     /// The peer answered our attach.
-    Attached { link: LinkId, max_message_size: Option<u64>, target_address: Option<String> },
+    Attached { link: LinkId, max_message_size: Option<u64> },
     /// The peer asks for a link: accept it or refuse it.
     AttachRequest { link: LinkId, attach: Box<performatives::Attach> },
     /// The link has ended, by the peer's detach (be it an answer to ours) or by its breach of the rules. Its outcomes
     /// follow.
     Detached { link: LinkId, closed: bool, error: Option<PeerError> },
-    /// The peer said what it grants.
-    Credit { link: LinkId },
     /// What became of a delivery of ours.
     Outcome { link: LinkId, key: DeliveryKey, outcome: Outcome },
     /// A whole message has come.
@@ -294,12 +292,9 @@ impl Connection {
         }
     }
 
-    /// What is left of the credit that a receiving link has granted.
+    /// What is left of a link's credit, whichever end granted it.
     pub(crate) fn credit(&self, link: LinkId) -> u32 {
-        match self.link(link).map(|link| &link.half) {
-            Some(Half::Receiver(half)) => half.credit,
-            _ => 0,
-        }
+        self.link(link).map_or(0, |link| link.half.credit())
     }
 
     fn link(&self, id: LinkId) -> Option<&Link> {
@@ -322,8 +317,7 @@ impl Connection {
 
     /// Writes a close if that is allowed by now: our open has left, and the peer's header has come.
     fn say_close(&mut self, error: Option<&PeerError>) -> bool {
-        let open_sent =
-            self.phase == Phase::Opened || (self.phase == Phase::Open && self.config.role == Role::Client);
+        let open_sent = self.phase == Phase::Opened || (self.phase == Phase::Open && self.config.role == Role::Client);
         if open_sent {
             self.shared.put_or_end(0, &Close { error: error.map(Error::from) });
         }
@@ -693,7 +687,10 @@ impl Connection {
         if self.config.role == Role::Client {
             return self.violation("amqp:not-allowed", "this container takes no sessions".into());
         }
-        let Some(channel) = self.free_channel(CHANNEL_MAX.min(self.peer_channel_max)) else {
+        if remote_channel > CHANNEL_MAX {
+            return self.violation("amqp:not-allowed", format!("channel-max is {CHANNEL_MAX}"));
+        }
+        let Some(channel) = self.free_channel(self.peer_channel_max) else {
             return self.violation("amqp:resource-limit-exceeded", "no channel is left".into());
         };
         let mut session = self.new_session(channel);

@@ -41,10 +41,22 @@ pub(crate) struct Attach {
     pub(crate) role: LinkRole,
     pub(crate) source: Option<String>,
     pub(crate) target: Option<String>,
+    /// Bytes that we take, as the receiver; 0 is no limit.
+    pub(crate) max_message_size: u64,
     pub(crate) properties: Option<Fields>,
 }
 
 impl Attach {
+    /// Our end of the link.
+    pub(super) fn half(&self, delivery_count: u32) -> Half {
+        match self.role {
+            LinkRole::Sender => Half::sender(delivery_count),
+            LinkRole::Receiver => {
+                Half::Receiver(ReceiverHalf { max_message_size: self.max_message_size, ..ReceiverHalf::default() })
+            }
+        }
+    }
+
     pub(super) fn performative(&self, handle: u32, initial_delivery_count: u32) -> performatives::Attach {
         performatives::Attach {
             name: self.name.clone(),
@@ -57,7 +69,7 @@ impl Attach {
             unsettled: None,
             incomplete_unsettled: false,
             initial_delivery_count: (self.role == LinkRole::Sender).then_some(initial_delivery_count),
-            max_message_size: None,
+            max_message_size: (self.max_message_size > 0).then_some(self.max_message_size),
             offered_capabilities: None,
             desired_capabilities: None,
             properties: self.properties.clone(),
@@ -175,17 +187,21 @@ pub(super) enum Half {
 }
 
 impl Half {
-    pub(super) fn new(role: LinkRole, delivery_count: u32) -> Self {
-        match role {
-            LinkRole::Sender => Self::Sender(SenderHalf { delivery_count, ..SenderHalf::default() }),
-            LinkRole::Receiver => Self::Receiver(ReceiverHalf::default()),
-        }
+    pub(super) fn sender(delivery_count: u32) -> Self {
+        Self::Sender(SenderHalf { delivery_count, ..SenderHalf::default() })
     }
 
     pub(super) fn sender_mut(&mut self) -> Option<&mut SenderHalf> {
         match self {
             Self::Sender(half) => Some(half),
             Self::Receiver(_) => None,
+        }
+    }
+
+    pub(super) fn credit(&self) -> u32 {
+        match self {
+            Self::Sender(half) => half.credit,
+            Self::Receiver(half) => half.credit,
         }
     }
 

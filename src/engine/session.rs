@@ -167,7 +167,7 @@ impl Session {
     /// Asks for a link.
     pub(super) fn attach(&mut self, shared: &mut Shared, attach: &Attach) -> Result<Option<LinkId>, FrameTooLarge> {
         let first = shared.first_delivery_count;
-        let half = Half::new(attach.role, first);
+        let half = attach.half(first);
         let Some(id) = self.insert_link(shared, attach.name.clone(), LinkState::AttachSent, half) else {
             return Ok(None);
         };
@@ -185,6 +185,7 @@ impl Session {
         let Some(link) = self.link_mut(id) else { return };
         let Some(asked) = &link.asked else { return };
         let answer = accept.performative(asked, id.handle, first);
+        let limit = answer.max_message_size.unwrap_or(0);
         if let Err(error) = shared.put(channel, &answer) {
             // The peer's own source and target do not fit its own frame limit.
             return self.detach(shared, id, Some(&PeerError::new("amqp:frame-size-too-small", error.to_string())));
@@ -192,7 +193,7 @@ impl Session {
         link.asked = None;
         link.state = LinkState::Attached;
         match &mut link.half {
-            Half::Receiver(half) => half.max_message_size = accept.max_message_size,
+            Half::Receiver(half) => half.max_message_size = limit,
             Half::Sender(half) => shared.mark_ready(id, half),
         }
     }
@@ -250,7 +251,7 @@ impl Session {
             return Err(Breach::new("amqp:not-allowed", "this container takes no links"));
         }
         let half = match role {
-            LinkRole::Sender => Half::new(role, shared.first_delivery_count),
+            LinkRole::Sender => Half::sender(shared.first_delivery_count),
             LinkRole::Receiver => Half::Receiver(ReceiverHalf {
                 delivery_count: attach.initial_delivery_count.unwrap_or(0),
                 ..ReceiverHalf::default()
@@ -481,7 +482,6 @@ impl Session {
         if half.drain && half.queue.is_empty() {
             self.drained(shared, handle);
         }
-        shared.events.push_back(Event::Credit { link: id });
     }
 
     /// Gives the credit back that the receiver asked for and that nothing is left to use.
@@ -549,9 +549,7 @@ impl Session {
         transfer: &performatives::Transfer,
         payload: Bytes,
     ) -> Result<(), Breach> {
-        if self.incoming_window == 0 {
-            return Err(Breach::new("amqp:session:window-violation", "a transfer beyond the incoming window"));
-        }
+        // It is opened again at half, below, so no peer can overrun it: credit is what bounds a peer.
         self.incoming_window -= 1;
         self.next_incoming_id = self.next_incoming_id.wrapping_add(1);
         let Some(&handle) = self.by_remote_handle.get(&transfer.handle.0) else {
@@ -605,11 +603,9 @@ fn on_attach_answer(shared: &mut Shared, link: &mut Link, attach: &performatives
         Half::Receiver(half) => half.delivery_count = attach.initial_delivery_count.unwrap_or(0),
         Half::Sender(half) => shared.mark_ready(link.id, half),
     }
-    let target_address = attach.target.as_deref().and_then(|TargetArchetype::Target(target)| target.address.clone());
     shared.events.push_back(Event::Attached {
         link: link.id,
         max_message_size: attach.max_message_size.filter(|&size| size > 0),
-        target_address,
     });
 }
 

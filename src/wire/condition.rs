@@ -134,9 +134,7 @@ pub fn recovery(condition: &str, description: Option<&str>) -> Recovery {
 /// Why [`recovery`] answers as it does for `condition`, in a few words.
 #[must_use]
 pub fn reason(condition: &str) -> &'static str {
-    row(condition).map_or("an unknown condition is not repeated on a guess", |row| {
-        row.reason
-    })
+    row(condition).map_or("an unknown condition is not repeated on a guess", |row| row.reason)
 }
 
 /// What the user should do next about `condition`, in one plain sentence.
@@ -251,11 +249,9 @@ fn row(condition: &str) -> Option<Row> {
             "the same request is refused every time",
             "change the request: e.g. do not set a partition key on a sender bound to one partition",
         ),
-        NOT_IMPLEMENTED => (
-            GiveUp,
-            "the service does not know the operation",
-            "check that the namespace's tier offers what was asked",
-        ),
+        NOT_IMPLEMENTED => {
+            (GiveUp, "the service does not know the operation", "check that the namespace's tier offers what was asked")
+        }
         RESOURCE_LIMIT_EXCEEDED => (
             GiveUp,
             "a quota frees up only when someone lets go; most SDKs give up too",
@@ -286,11 +282,9 @@ fn row(condition: &str) -> Option<Row> {
             "only one SDK retries it, and no source says that it passes",
             "start again; the event hub's settings changed during use",
         ),
-        PUBLISHER_REVOKED => (
-            GiveUp,
-            "the publisher was barred on purpose",
-            "ask the owner of the event hub to restore this publisher",
-        ),
+        PUBLISHER_REVOKED => {
+            (GiveUp, "the publisher was barred on purpose", "ask the owner of the event hub to restore this publisher")
+        }
         PARTITION_NOT_OWNED | STORE_LOCK_LOST => (
             GiveUp,
             "the partition is held elsewhere",
@@ -306,16 +300,12 @@ fn row(condition: &str) -> Option<Row> {
             "the offset means nothing after a fail-over",
             "read on from a sequence number or a time instead of the stored offset",
         ),
-        RESOURCE_DELETED => (
-            GiveUp,
-            "what was deleted will not appear by asking again",
-            "create the event hub again, or name another",
-        ),
-        RESOURCE_LOCKED | PRECONDITION_FAILED => (
-            GiveUp,
-            "not expected from an event hub",
-            "see who else is changing the event hub, and start again",
-        ),
+        RESOURCE_DELETED => {
+            (GiveUp, "what was deleted will not appear by asking again", "create the event hub again, or name another")
+        }
+        RESOURCE_LOCKED | PRECONDITION_FAILED => {
+            (GiveUp, "not expected from an event hub", "see who else is changing the event hub, and start again")
+        }
         LINK_REDIRECT | CONNECTION_REDIRECT => (
             GiveUp,
             "redirects are not followed, so that a token never goes to a host the user did not name",
@@ -333,11 +323,7 @@ fn row(condition: &str) -> Option<Row> {
         ),
         _ => return None,
     };
-    Some(Row {
-        recovery,
-        reason,
-        advice,
-    })
+    Some(Row { recovery, reason, advice })
 }
 
 #[cfg(test)]
@@ -397,11 +383,7 @@ mod tests {
     #[test]
     fn a_description_does_not_change_a_listed_condition() {
         for &(condition, expected) in TABLE {
-            assert_eq!(
-                recovery(condition, Some(THROTTLED)),
-                expected,
-                "{condition}"
-            );
+            assert_eq!(recovery(condition, Some(THROTTLED)), expected, "{condition}");
         }
     }
 
@@ -426,10 +408,7 @@ mod tests {
     #[test]
     fn tracking_ids_are_found() {
         for (description, id) in [
-            (
-                "x TrackingId:1f-2_B9, SystemTracker:hub~3, Timestamp:2",
-                Some("1f-2_B9"),
-            ),
+            ("x TrackingId:1f-2_B9, SystemTracker:hub~3, Timestamp:2", Some("1f-2_B9")),
             ("x TrackingId: 1f_G0", Some("1f_G0")),
             ("(TrackingId:1f)", Some("1f")),
             ("TrackingId:1f.", Some("1f")),

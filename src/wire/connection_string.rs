@@ -82,11 +82,7 @@ impl ConnectionString {
     /// [`ParseError`], the first fault found; it never holds a value of `text`.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let mut pairs = Pairs::read(text)?;
-        let endpoint = Endpoint::parse(
-            pairs
-                .get(Key::Endpoint)
-                .ok_or(ParseError::MissingEndpoint)?,
-        )?;
+        let endpoint = Endpoint::parse(pairs.get(Key::Endpoint).ok_or(ParseError::MissingEndpoint)?)?;
         let use_development_emulator = pairs.boolean(Key::UseDevelopmentEmulator)?;
         let credential = pairs.credential()?;
 
@@ -151,10 +147,7 @@ impl ConnectionString {
     /// # Errors
     ///
     /// [`EventHubNameError`] if no hub is named, or two different ones.
-    pub fn resolve_event_hub<'a>(
-        &'a self,
-        explicit: Option<&'a str>,
-    ) -> Result<&'a str, EventHubNameError> {
+    pub fn resolve_event_hub<'a>(&'a self, explicit: Option<&'a str>) -> Result<&'a str, EventHubNameError> {
         match (explicit.map(str::trim), self.event_hub()) {
             (Some(""), _) => Err(EventHubNameError::Empty),
             (Some(explicit), Some(entity_path)) if !explicit.eq_ignore_ascii_case(entity_path) => {
@@ -318,16 +311,10 @@ mod tests {
 
     #[test]
     fn what_follows_the_host_is_ignored_aloud() {
-        for (text, warned_at) in [
-            ("sb://ns/hub", Some(16)),
-            ("sb://ns?x", Some(16)),
-            ("sb://ns#x", Some(16)),
-            ("sb://ns//", None),
-        ] {
-            let warnings: Vec<_> = warned_at
-                .map(|at| Warning::EndpointPathIgnored { at })
-                .into_iter()
-                .collect();
+        for (text, warned_at) in
+            [("sb://ns/hub", Some(16)), ("sb://ns?x", Some(16)), ("sb://ns#x", Some(16)), ("sb://ns//", None)]
+        {
+            let warnings: Vec<_> = warned_at.map(|at| Warning::EndpointPathIgnored { at }).into_iter().collect();
             assert_eq!(endpoint(text).unwrap().warnings(), warnings, "{text}");
         }
     }
@@ -335,26 +322,14 @@ mod tests {
     #[test]
     fn messages_name_the_key_the_byte_and_the_next_step() {
         for (text, message) in [
-            (
-                "Endpoint",
-                "byte 0: expected `Name=Value`; complete the pair, or take out a stray `;`",
-            ),
-            (
-                " ; =x",
-                "byte 3: nothing before the `=`; name the pair, or take it out",
-            ),
-            (
-                "Endpoint= ",
-                "byte 0: Endpoint is empty; give it a value, or take the pair out",
-            ),
+            ("Endpoint", "byte 0: expected `Name=Value`; complete the pair, or take out a stray `;`"),
+            (" ; =x", "byte 3: nothing before the `=`; name the pair, or take it out"),
+            ("Endpoint= ", "byte 0: Endpoint is empty; give it a value, or take the pair out"),
             (
                 "EntityPath=a; entitypath=b",
                 "byte 14: EntityPath is already given at byte 0; keep the one that is meant",
             ),
-            (
-                "Endpoint=sb://ns:x",
-                "byte 17: Endpoint: invalid port; use a port from 1 to 65535, or none",
-            ),
+            ("Endpoint=sb://ns:x", "byte 17: Endpoint: invalid port; use a port from 1 to 65535, or none"),
             (
                 "Endpoint=ns;UseDevelopmentEmulator= on",
                 "byte 36: UseDevelopmentEmulator is neither `true` nor `false`; write one of them",
@@ -383,9 +358,7 @@ mod tests {
             ("schlüssel", None),
             ("abcdefghijklmnopqrstuvwxyzabcdefg", None),
         ] {
-            let warned = parsed(&format!("Endpoint=ns;{KEY};{name}="))
-                .warnings()
-                .to_vec();
+            let warned = parsed(&format!("Endpoint=ns;{KEY};{name}=")).warnings().to_vec();
             let name = shown.map(str::to_owned);
             assert_eq!(warned, [Warning::UnknownKey { name, at: 62 }]);
         }
@@ -409,10 +382,7 @@ mod tests {
 
     #[test]
     fn one_hub_is_meant_or_none() {
-        let conflict = EventHubNameError::Conflict {
-            explicit: "other".into(),
-            entity_path: "hub".into(),
-        };
+        let conflict = EventHubNameError::Conflict { explicit: "other".into(), entity_path: "hub".into() };
         for (entity_path, explicit, expected) in [
             (";EntityPath=hub", None, Ok("hub")),
             (";EntityPath=hub", Some("HUB"), Ok("HUB")),
@@ -433,25 +403,19 @@ mod tests {
             format!("Endpoint=ns;{KEY}"),
             format!("Endpoint=ns;SharedAccessSignature={token}"),
             // A lost `;` put a key into a name.
-            "Endpoint=ns;SharedAccessKeyName=pSharedAccessKey=c2VjcmV0;SharedAccessKey=c2VjcmV0"
-                .to_owned(),
+            "Endpoint=ns;SharedAccessKeyName=pSharedAccessKey=c2VjcmV0;SharedAccessKey=c2VjcmV0".to_owned(),
             format!("Endpoint=ns;{KEY};EntityPath=hSharedAccessKey=c2VjcmV0"),
         ] {
             let parsed = parsed(&text);
             let conflict = parsed.resolve_event_hub(Some("other"));
-            let printed = format!(
-                "{parsed:?} {:#?} {} {conflict:?}",
-                parsed.credential(),
-                parsed.redacted()
-            );
+            let printed = format!("{parsed:?} {:#?} {} {conflict:?}", parsed.credential(), parsed.redacted());
             assert!(!printed.contains("c2VjcmV0"), "{printed}");
         }
     }
 
     #[test]
     fn the_redacted_form_shows_all_the_rest() {
-        let text =
-            format!("Endpoint=sb://ns:9093;{KEY};EntityPath=hub;UseDevelopmentEmulator=TRUE");
+        let text = format!("Endpoint=sb://ns:9093;{KEY};EntityPath=hub;UseDevelopmentEmulator=TRUE");
         let redacted = "Endpoint=sb://ns:9093/;SharedAccessKeyName=send;SharedAccessKey=***;\
                         EntityPath=hub;UseDevelopmentEmulator=true";
         assert_eq!(parsed(&text).redacted(), redacted);

@@ -6,6 +6,7 @@ pub mod connection_string;
 pub mod event;
 pub(crate) mod frame;
 pub mod partition;
+pub(crate) mod put_token;
 pub mod sas;
 pub mod secret;
 pub(crate) mod shape;

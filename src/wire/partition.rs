@@ -20,9 +20,7 @@
 #[must_use]
 pub fn partition_for_key(key: &str, partition_count: u32) -> u32 {
     // The magnitude of a truncating remainder is the remainder of the magnitude.
-    u32::from(hash16(key.as_bytes()).unsigned_abs())
-        .checked_rem(partition_count)
-        .unwrap_or(0)
+    u32::from(hash16(key.as_bytes()).unsigned_abs()).checked_rem(partition_count).unwrap_or(0)
 }
 
 /// The halves of lookup3 folded into 16 bits. The casts drop high bits on purpose.

@@ -77,10 +77,7 @@ pub fn sign_until(audience: &str, key_name: &str, key: &str, expiry_unix_secs: u
         text: Secret::from(text),
         sr: sr_at..sr_at + sr.len(),
         sig: sig_at..sig_at + sig.len(),
-        expiry: Some(Expiry {
-            text: se_at..se_at + se.len(),
-            unix_secs: expiry_unix_secs,
-        }),
+        expiry: Some(Expiry { text: se_at..se_at + se.len(), unix_secs: expiry_unix_secs }),
         audience: audience.to_owned(),
         key_name: key_name.to_owned(),
     }
@@ -206,10 +203,7 @@ impl SasToken {
 
         let now = since_epoch(now);
         if now >= Duration::from_secs(expiry.unix_secs) {
-            return Err(VerifyError::Expired {
-                expiry_unix_secs: expiry.unix_secs,
-                now_unix_secs: now.as_secs(),
-            });
+            return Err(VerifyError::Expired { expiry_unix_secs: expiry.unix_secs, now_unix_secs: now.as_secs() });
         }
         Ok(())
     }
@@ -261,9 +255,7 @@ impl SasToken {
     pub fn covers(&self, audience: &str) -> bool {
         let (host, path) = host_and_path(&self.audience);
         let (asked_host, asked_path) = host_and_path(audience);
-        !host.is_empty()
-            && host.eq_ignore_ascii_case(asked_host)
-            && is_at_or_above(path, asked_path)
+        !host.is_empty() && host.eq_ignore_ascii_case(asked_host) && is_at_or_above(path, asked_path)
     }
 
     /// The token with its signature masked, fit to print.
@@ -381,15 +373,11 @@ struct Fields([Option<Range<usize>>; 4]);
 
 impl Fields {
     fn find(text: &str) -> Result<Self, ParseTokenError> {
-        let body = text
-            .strip_prefix(PREFIX)
-            .ok_or(ParseTokenError::MissingPrefix)?;
+        let body = text.strip_prefix(PREFIX).ok_or(ParseTokenError::MissingPrefix)?;
         let mut found = Self([const { None }; 4]);
         let mut at = PREFIX.len();
         for piece in body.split('&') {
-            let (name, value) = piece
-                .split_once('=')
-                .ok_or(ParseTokenError::MissingEquals)?;
+            let (name, value) = piece.split_once('=').ok_or(ParseTokenError::MissingEquals)?;
             let value_at = at + name.len() + 1;
             found.keep(name, value_at..value_at + value.len())?;
             at += piece.len() + 1;
@@ -424,17 +412,12 @@ impl Fields {
             return Err(ParseTokenError::InvalidExpiry);
         }
         let unix_secs = digits.parse().map_err(|_| ParseTokenError::InvalidExpiry)?;
-        Ok(Some(Expiry {
-            text: range,
-            unix_secs,
-        }))
+        Ok(Some(Expiry { text: range, unix_secs }))
     }
 }
 
 fn decoded(text: &str, range: &Range<usize>, field: Field) -> Result<String, ParseTokenError> {
-    form_decoded(&text[range.clone()])
-        .map(Cow::into_owned)
-        .ok_or(ParseTokenError::NotUtf8(field))
+    form_decoded(&text[range.clone()]).map(Cow::into_owned).ok_or(ParseTokenError::NotUtf8(field))
 }
 
 /// Undoes percent-encoding and `+` for a blank; a literal `+` is always sent as `%2B`.
@@ -443,9 +426,7 @@ fn form_decoded(text: &str) -> Option<Cow<'_, str>> {
         return urlencoding::decode(text).ok();
     }
     let blanks = text.replace('+', " ");
-    urlencoding::decode(&blanks)
-        .ok()
-        .map(|decoded| Cow::Owned(decoded.into_owned()))
+    urlencoding::decode(&blanks).ok().map(|decoded| Cow::Owned(decoded.into_owned()))
 }
 
 fn hmac(key: &str, sr: &str, se: &str) -> Hmac<Sha256> {
@@ -463,9 +444,7 @@ fn since_epoch(time: SystemTime) -> Duration {
 
 /// `scheme://host:port/path/` to `host` and `path`; IPv6 hosts keep their brackets.
 fn host_and_path(audience: &str) -> (&str, &str) {
-    let after_scheme = audience
-        .split_once("://")
-        .map_or(audience, |(_, rest)| rest);
+    let after_scheme = audience.split_once("://").map_or(audience, |(_, rest)| rest);
     let (authority, path) = after_scheme.split_once('/').unwrap_or((after_scheme, ""));
     (without_port(authority), path.trim_matches('/'))
 }
@@ -479,9 +458,7 @@ fn without_port(authority: &str) -> &str {
 
 /// Whether `path` is `below` or one of its parents; both without slashes at the ends.
 fn is_at_or_above(path: &str, below: &str) -> bool {
-    let starts = below
-        .get(..path.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(path));
+    let starts = below.get(..path.len()).is_some_and(|start| start.eq_ignore_ascii_case(path));
     starts && (path.is_empty() || matches!(below.as_bytes().get(path.len()), None | Some(b'/')))
 }
 
@@ -517,9 +494,7 @@ mod tests {
     fn fields_come_in_any_order_with_strangers_between() {
         let signed = token_for("sb://ns/hub");
         let sig = signed.slice(&signed.sig);
-        let text = format!(
-            "  SharedAccessSignature skn=send&x=&se=1000&sig={sig}&sr=sb%3A%2F%2Fns%2Fhub\n"
-        );
+        let text = format!("  SharedAccessSignature skn=send&x=&se=1000&sig={sig}&sr=sb%3A%2F%2Fns%2Fhub\n");
         let parsed = SasToken::parse(&text).unwrap();
         assert_eq!(parsed.verify(KEY, at(0)), Ok(()));
         assert_eq!(parsed.as_str(), text.trim());
@@ -527,59 +502,24 @@ mod tests {
 
     #[test]
     fn what_is_not_a_token_is_refused() {
-        use ParseTokenError::{
-            DuplicateField, InvalidExpiry, MissingEquals, MissingField, MissingPrefix, NotUtf8,
-        };
+        use ParseTokenError::{DuplicateField, InvalidExpiry, MissingEquals, MissingField, MissingPrefix, NotUtf8};
         for (fields, expected) in [
             ("", MissingPrefix),
             ("sr=x&sig=y&se=1&skn=z", MissingPrefix),
             ("sharedaccesssignature sr=x&sig=y&se=1&skn=z", MissingPrefix),
             ("SharedAccessSignature x", MissingEquals),
-            (
-                "SharedAccessSignature sr=x&sig=y&se=1&skn=z&",
-                MissingEquals,
-            ),
-            (
-                "SharedAccessSignature sig=y&se=1&skn=z",
-                MissingField(Field::Resource),
-            ),
-            (
-                "SharedAccessSignature sr=&sig=y&se=1&skn=z",
-                MissingField(Field::Resource),
-            ),
-            (
-                "SharedAccessSignature sr=x&se=1&skn=z",
-                MissingField(Field::Signature),
-            ),
-            (
-                "SharedAccessSignature sr=x&sig=y&se=1",
-                MissingField(Field::KeyName),
-            ),
-            (
-                "SharedAccessSignature sr=x&sr=x&sig=y&skn=z",
-                DuplicateField(Field::Resource),
-            ),
+            ("SharedAccessSignature sr=x&sig=y&se=1&skn=z&", MissingEquals),
+            ("SharedAccessSignature sig=y&se=1&skn=z", MissingField(Field::Resource)),
+            ("SharedAccessSignature sr=&sig=y&se=1&skn=z", MissingField(Field::Resource)),
+            ("SharedAccessSignature sr=x&se=1&skn=z", MissingField(Field::Signature)),
+            ("SharedAccessSignature sr=x&sig=y&se=1", MissingField(Field::KeyName)),
+            ("SharedAccessSignature sr=x&sr=x&sig=y&skn=z", DuplicateField(Field::Resource)),
             ("SharedAccessSignature sr=x&sig=y&se=&skn=z", InvalidExpiry),
-            (
-                "SharedAccessSignature sr=x&sig=y&se=+1&skn=z",
-                InvalidExpiry,
-            ),
-            (
-                "SharedAccessSignature sr=x&sig=y&se=-1&skn=z",
-                InvalidExpiry,
-            ),
-            (
-                "SharedAccessSignature sr=x&sig=y&se=18446744073709551616&skn=z",
-                InvalidExpiry,
-            ),
-            (
-                "SharedAccessSignature sr=%ff&sig=y&se=1&skn=z",
-                NotUtf8(Field::Resource),
-            ),
-            (
-                "SharedAccessSignature sr=x&sig=y&se=1&skn=a+%ff",
-                NotUtf8(Field::KeyName),
-            ),
+            ("SharedAccessSignature sr=x&sig=y&se=+1&skn=z", InvalidExpiry),
+            ("SharedAccessSignature sr=x&sig=y&se=-1&skn=z", InvalidExpiry),
+            ("SharedAccessSignature sr=x&sig=y&se=18446744073709551616&skn=z", InvalidExpiry),
+            ("SharedAccessSignature sr=%ff&sig=y&se=1&skn=z", NotUtf8(Field::Resource)),
+            ("SharedAccessSignature sr=x&sig=y&se=1&skn=a+%ff", NotUtf8(Field::KeyName)),
         ] {
             assert_eq!(SasToken::parse(fields).unwrap_err(), expected, "{fields}");
         }
@@ -590,10 +530,7 @@ mod tests {
         let token = token_for("sb://ns/hub");
         let last = at(1_000) - Duration::from_nanos(1);
         assert_eq!(token.verify(KEY, last), Ok(()));
-        let ended = VerifyError::Expired {
-            expiry_unix_secs: 1_000,
-            now_unix_secs: 1_000,
-        };
+        let ended = VerifyError::Expired { expiry_unix_secs: 1_000, now_unix_secs: 1_000 };
         assert_eq!(token.verify(KEY, at(1_000)), Err(ended));
         assert_eq!(token.verify("k", at(1_000)), Err(VerifyError::BadSignature));
         let before_1970 = UNIX_EPOCH - Duration::from_secs(1);
@@ -622,18 +559,8 @@ mod tests {
             (4_200, 3_780), // 70 min: 7 min is a tenth
             (86_400, 77_760),
         ] {
-            let token = sign(
-                "sb://ns/hub",
-                "send",
-                KEY,
-                issued,
-                Duration::from_secs(life_secs),
-            );
-            let renewed = token
-                .renew_at(issued)
-                .unwrap()
-                .duration_since(issued)
-                .unwrap();
+            let token = sign("sb://ns/hub", "send", KEY, issued, Duration::from_secs(life_secs));
+            let renewed = token.renew_at(issued).unwrap().duration_since(issued).unwrap();
             assert_eq!(renewed.as_secs(), after_secs, "life of {life_secs} s");
         }
         let over = token_for("sb://ns/hub");

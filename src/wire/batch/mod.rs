@@ -16,7 +16,8 @@
 //! ```
 //!
 //! The envelope is empty without a partition key. With one it is a header and an annotation, which stand on every
-//! event too: 41 bytes and those of the key, in UTF-8, each time (44 for `pk1`).
+//! event too: 41 bytes and those of the key, in UTF-8, each time (44 for `pk1`); a key of more than 231 bytes takes up
+//! to 9 more.
 //!
 //! ```
 //! use hubwire::wire::batch::{Batch, TryAdd};
@@ -233,13 +234,11 @@ impl Batch {
     }
 
     /// Gives the message away to be sent, without copying it; [`from_message`](Self::from_message) takes it back.
-    #[allow(dead_code, reason = "for the sender, which sends batches and takes them back")]
     pub(crate) fn into_message(self) -> Message {
         Message { bytes: self.message.freeze(), parts: self.parts }
     }
 
     /// The batch that `message` was. Its memory is copied only if somebody else still holds `message.bytes`.
-    #[allow(dead_code, reason = "for the sender, which sends batches and takes them back")]
     pub(crate) fn from_message(message: Message) -> Self {
         let bytes = message.bytes.try_into_mut();
         Self { message: bytes.unwrap_or_else(|shared| BytesMut::from(&shared[..])), parts: message.parts }
@@ -247,7 +246,6 @@ impl Batch {
 }
 
 /// A batch on its way: bytes that can be shared, and what makes a batch of them again.
-#[allow(dead_code, reason = "for the sender, which sends batches and takes them back")]
 pub(crate) struct Message {
     /// The whole message. Frames may hold parts of it; once they are gone it can be a [`Batch`] again at no cost.
     pub(crate) bytes: Bytes,
@@ -256,7 +254,6 @@ pub(crate) struct Message {
 
 impl Message {
     /// How many events there are in it.
-    #[allow(dead_code, reason = "for the sender, which sends batches and takes them back")]
     pub(crate) fn len(&self) -> usize {
         self.parts.len
     }

@@ -50,7 +50,9 @@ impl BatchReader {
                     at = reader.section_at();
                     break;
                 }
-                Section::Sequence | Section::Value => return Err(not_data(reader.section_at())),
+                other @ (Section::Sequence | Section::Value) => {
+                    return Err(not_data(reader.section_at(), other));
+                }
                 other => reader.read_into(other, &mut envelope)?,
             }
         }
@@ -76,7 +78,9 @@ impl BatchReader {
                     self.at = reader.at();
                     return Ok(Some(event));
                 }
-                Section::Sequence | Section::Value => return Err(not_data(reader.section_at())),
+                other @ (Section::Sequence | Section::Value) => {
+                    return Err(not_data(reader.section_at(), other));
+                }
                 // The footer, which says nothing of any event.
                 other => reader.read_into(other, &mut Event::default())?,
             }
@@ -98,6 +102,6 @@ impl Iterator for BatchReader {
     }
 }
 
-fn not_data(at: usize) -> DecodeError {
-    DecodeError::MixedBody { at, found: "a section that is not `data`" }
+fn not_data(at: usize, section: Section) -> DecodeError {
+    DecodeError::NotData { at, found: section.body_name() }
 }

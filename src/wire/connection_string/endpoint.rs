@@ -102,16 +102,9 @@ fn is_host(text: &str) -> bool {
 
 /// Whether `host` never leaves this machine.
 pub(super) fn is_loopback(host: &str) -> bool {
-    let bracketed = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
+    let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     if let Some(address) = bracketed {
-        return address
-            .parse()
-            .is_ok_and(|address: Ipv6Addr| address.is_loopback());
+        return address.parse().is_ok_and(|address: Ipv6Addr| address.is_loopback());
     }
-    host == "localhost"
-        || host
-            .parse()
-            .is_ok_and(|address: Ipv4Addr| address.is_loopback())
+    host == "localhost" || host.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback())
 }

@@ -45,9 +45,7 @@ impl Key {
     }
 
     pub(super) fn named(text: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|key| key.name().eq_ignore_ascii_case(text))
+        Self::ALL.into_iter().find(|key| key.name().eq_ignore_ascii_case(text))
     }
 }
 
@@ -267,9 +265,7 @@ impl Warning {
     #[must_use]
     pub fn class(&self) -> String {
         let class = match self {
-            Self::UnknownKey {
-                name: Some(name), ..
-            } => return format!("unknown-key:{name}"),
+            Self::UnknownKey { name: Some(name), .. } => return format!("unknown-key:{name}"),
             Self::UnknownKey { name: None, .. } => "unknown-key",
             Self::EndpointPathIgnored { .. } => "endpoint-path-ignored",
             Self::EmulatorOnNonLoopbackHost { .. } => "emulator-on-non-loopback-host",
@@ -282,26 +278,14 @@ impl Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownKey {
-                name: Some(name),
-                at,
-            } => {
-                write!(
-                    f,
-                    "byte {at}: unknown key `{name}` ignored; check its spelling"
-                )
+            Self::UnknownKey { name: Some(name), at } => {
+                write!(f, "byte {at}: unknown key `{name}` ignored; check its spelling")
             }
             Self::UnknownKey { name: None, at } => {
-                write!(
-                    f,
-                    "byte {at}: unknown key ignored; check for a stray `;` before it"
-                )
+                write!(f, "byte {at}: unknown key ignored; check for a stray `;` before it")
             }
             Self::EndpointPathIgnored { at } => {
-                write!(
-                    f,
-                    "byte {at}: path in Endpoint ignored; name the hub in EntityPath"
-                )
+                write!(f, "byte {at}: path in Endpoint ignored; name the hub in EntityPath")
             }
             Self::EmulatorOnNonLoopbackHost { host } => write!(
                 f,
@@ -309,10 +293,7 @@ impl fmt::Display for Warning {
                  drop UseDevelopmentEmulator unless that is an emulator on a network you trust"
             ),
             Self::TokenWithoutExpiry { at } => {
-                write!(
-                    f,
-                    "byte {at}: the token has no `se`; sign one with an expiry"
-                )
+                write!(f, "byte {at}: the token has no `se`; sign one with an expiry")
             }
         }
     }

@@ -22,10 +22,7 @@ impl<'a> Piece<'a> {
     fn split_once(self, separator: char) -> Option<(Self, Self)> {
         let (before, after) = self.text.split_once(separator)?;
         let after_at = self.at + before.len() + separator.len_utf8();
-        Some((
-            Self::trimmed(before, self.at),
-            Self::trimmed(after, after_at),
-        ))
+        Some((Self::trimmed(before, self.at), Self::trimmed(after, after_at)))
     }
 
     /// The rest of this piece from `offset` on.
@@ -58,10 +55,7 @@ impl<'a> Pairs<'a> {
         if text.trim().is_empty() {
             return Err(ParseError::Empty);
         }
-        let mut pairs = Self {
-            known: [None; 6],
-            warnings: Vec::new(),
-        };
+        let mut pairs = Self { known: [None; 6], warnings: Vec::new() };
         let mut at = 0;
         for pair in text.split(';') {
             pairs.keep(Piece::trimmed(pair, at))?;
@@ -75,9 +69,7 @@ impl<'a> Pairs<'a> {
         if pair.text.is_empty() {
             return Ok(());
         }
-        let (name, value) = pair
-            .split_once('=')
-            .ok_or(ParseError::MissingEquals { at })?;
+        let (name, value) = pair.split_once('=').ok_or(ParseError::MissingEquals { at })?;
         if name.text.is_empty() {
             return Err(ParseError::EmptyKey { at });
         }
@@ -91,11 +83,7 @@ impl<'a> Pairs<'a> {
         }
         match self.known[key as usize].replace(Pair { value, at }) {
             None => Ok(()),
-            Some(first) => Err(ParseError::DuplicateKey {
-                key,
-                first_at: first.at,
-                at,
-            }),
+            Some(first) => Err(ParseError::DuplicateKey { key, first_at: first.at, at }),
         }
     }
 
@@ -125,30 +113,25 @@ impl<'a> Pairs<'a> {
         let token = self.pair(Key::SharedAccessSignature);
         match (token, name, key) {
             (Some(token), None, None) => self.token(token.value),
-            (Some(Pair { at, .. }), _, Some(_)) => Err(ParseError::ConflictingCredentials {
-                beside: Key::SharedAccessKey,
-                at,
-            }),
-            (Some(Pair { at, .. }), Some(_), None) => Err(ParseError::ConflictingCredentials {
-                beside: Key::SharedAccessKeyName,
-                at,
-            }),
-            (None, Some(name), Some(key)) => Ok(Credential::SharedAccessKey {
-                name: name.value.text.to_owned(),
-                key: Secret::from(key.value.text),
-            }),
-            (None, Some(Pair { at, .. }), None) => Err(ParseError::MissingSharedAccessKey { at }),
-            (None, None, Some(Pair { at, .. })) => {
-                Err(ParseError::MissingSharedAccessKeyName { at })
+            (Some(Pair { at, .. }), _, Some(_)) => {
+                Err(ParseError::ConflictingCredentials { beside: Key::SharedAccessKey, at })
             }
+            (Some(Pair { at, .. }), Some(_), None) => {
+                Err(ParseError::ConflictingCredentials { beside: Key::SharedAccessKeyName, at })
+            }
+            (None, Some(name), Some(key)) => {
+                Ok(Credential::SharedAccessKey { name: name.value.text.to_owned(), key: Secret::from(key.value.text) })
+            }
+            (None, Some(Pair { at, .. }), None) => Err(ParseError::MissingSharedAccessKey { at }),
+            (None, None, Some(Pair { at, .. })) => Err(ParseError::MissingSharedAccessKeyName { at }),
             (None, None, None) => Err(ParseError::MissingCredentials),
         }
     }
 
     fn token(&mut self, value: Piece<'_>) -> Result<Credential, ParseError> {
         let at = value.at;
-        let token = SasToken::parse(value.text)
-            .map_err(|cause| ParseError::InvalidSharedAccessSignature { cause, at })?;
+        let token =
+            SasToken::parse(value.text).map_err(|cause| ParseError::InvalidSharedAccessSignature { cause, at })?;
         if token.expiry_unix_secs().is_none() {
             self.warnings.push(Warning::TokenWithoutExpiry { at });
         }

@@ -216,7 +216,8 @@ impl<'a> MessageReader<'a> {
 }
 
 impl Section {
-    fn body_name(self) -> &'static str {
+    /// The name of a body section.
+    pub(crate) fn body_name(self) -> &'static str {
         match self {
             Self::Data => "data",
             Self::Sequence => "amqp-sequence",

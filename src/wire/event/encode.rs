@@ -14,7 +14,7 @@ const DESCRIPTOR_LEN: usize = 3;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
     /// An application property of a type that AMQP does not allow there.
-    #[error("application property `{key}` is a {kind}: only simple types may be sent")]
+    #[error("application property `{key}` is of type {kind}: only simple types may be sent")]
     PropertyNotSimple {
         /// Its key.
         key: String,
@@ -56,7 +56,7 @@ impl Event {
             Body::Absent | Body::Data(_) | Body::DataSections(_) => Ok(()),
             Body::Value(value) => check_value(value, "amqp-value"),
             Body::Sequences(sequences) => {
-                sequences.iter().flatten().try_for_each(|value| check_value(value, "amqp-sequence"))
+                sequences.iter().flatten().try_for_each(|value| check_nested(value, "amqp-sequence", 1))
             }
         }
     }
@@ -427,8 +427,8 @@ fn check_property(key: &str, value: &Value) -> Result<(), EncodeError> {
 
 fn check_annotations(annotations: &Annotations, section: &'static str) -> Result<(), EncodeError> {
     annotations.entries.iter().try_for_each(|(name, value)| {
-        check_value(name, section)?;
-        check_value(value, section)
+        check_nested(name, section, 1)?;
+        check_nested(value, section, 1)
     })
 }
 

@@ -21,7 +21,7 @@ mod decode;
 mod encode;
 mod sections;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 

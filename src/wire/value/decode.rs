@@ -92,6 +92,14 @@ pub enum DecodeError {
         /// The descriptor, as text.
         descriptor: String,
     },
+    /// A batch with another body than `data` sections.
+    #[error("byte {at}: a batch holds data sections only, found {found}")]
+    NotData {
+        /// Where the section begins.
+        at: usize,
+        /// The kind of the section.
+        found: &'static str,
+    },
     /// A body of another kind than the sections before it.
     #[error("byte {at}: a message has one kind of body, found {found} after another")]
     MixedBody {
@@ -106,8 +114,8 @@ impl Value {
     /// Reads the one value that is all of `input`. Binaries share `input`'s memory; text is copied.
     ///
     /// # Errors
-    /// If `input` is not exactly one value. No input makes it panic, nest deeper than [`MAX_DEPTH`] or take more
-    /// memory than a small multiple of its length.
+    /// If `input` is not exactly one value. No input makes it panic, nest deeper than [`MAX_DEPTH`], or set memory
+    /// aside for elements that its length cannot hold.
     ///
     /// Source: AMQP 1.0 part 1, 1.6.
     pub fn decode(input: &Bytes) -> Result<Self, DecodeError> {

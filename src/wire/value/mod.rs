@@ -23,7 +23,7 @@
 mod decode;
 mod encode;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 
@@ -162,7 +162,7 @@ impl Kind {
             Self::List => "list",
             Self::Map => "map",
             Self::Array => "array",
-            Self::Described => "described value",
+            Self::Described => "described",
         }
     }
 }

@@ -1,0 +1,401 @@
+//! What the hub or the network did, and what to do about it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::CloseCause;
+use crate::wire::batch::Batch;
+use crate::wire::condition::{self, Recovery};
+use crate::wire::frame::PeerError;
+
+/// Which part of the connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// One link. The connection lives on; attach a new one.
+    Link,
+    /// The session and its links. The connection lives on.
+    Session,
+    /// The connection and all that was on it.
+    Connection,
+}
+
+impl std::fmt::Display for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Link => "link",
+            Self::Session => "session",
+            Self::Connection => "connection",
+        })
+    }
+}
+
+/// What was under way when a deadline passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// Asking DNS for the host's addresses.
+    Resolve,
+    /// Connecting TCP.
+    Connect,
+    /// The TLS handshake.
+    Tls,
+    /// SASL and AMQP `open`.
+    Open,
+    /// Waiting for the hub to take the token.
+    Authorize,
+    /// Waiting for the hub's answer to `attach`.
+    Attach,
+    /// Waiting for link credit: the hub takes no messages now.
+    Credit,
+    /// Waiting for the network to take the message's first bytes.
+    Write,
+    /// Waiting for the outcome of a message that left.
+    Outcome,
+    /// Saying goodbye.
+    Close,
+}
+
+impl Step {
+    fn doing(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolving the host's name; check the name and the DNS server",
+            Self::Connect => "connecting; a firewall may drop the packets: try from another network",
+            Self::Tls => "the TLS handshake; check that the port speaks TLS and that no proxy is in between",
+            Self::Open => "opening the AMQP connection; check that the port speaks AMQP (5671 with TLS)",
+            Self::Authorize => "waiting for the hub to take the token; try again",
+            Self::Attach => "waiting for the hub to attach the link; try again",
+            Self::Credit => "waiting for link credit; the hub takes no messages now: wait longer, or open a new sender",
+            Self::Write => "waiting for the network to take the message; the peer may be gone: open a new connection",
+            Self::Outcome => "waiting for the outcome; sending again may duplicate: decide, then try again",
+            Self::Close => "closing; nothing is left to do",
+        }
+    }
+}
+
+/// Whose move it is to mend it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The caller's: an argument, a name, a key.
+    Caller,
+    /// The hub's, or whatever answered in its place.
+    Peer,
+    /// The network's in between.
+    Network,
+}
+
+/// Why something did not work. Cheap to clone: everything that waits when a connection falls is given the first cause.
+///
+/// No message holds a key, a signature or a token.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The host's name has no address.
+    #[error("cannot resolve {host}: {source}; check the namespace in the connection string, and DNS")]
+    Resolve {
+        /// The name that was asked for.
+        host: String,
+        /// What the resolver said.
+        source: Arc<io::Error>,
+    },
+    /// No address of the host took a TCP connection.
+    #[error(
+        "cannot connect to {host}:{port}: {source}; check that the port is open from here, and that something listens"
+    )]
+    Connect {
+        /// The host that was dialled.
+        host: String,
+        /// The port that was dialled.
+        port: u16,
+        /// What the last address tried said.
+        source: Arc<io::Error>,
+    },
+    /// The TLS handshake failed.
+    #[error("TLS with {host} failed: {source}; check the certificate, the host's name and this machine's clock")]
+    Tls {
+        /// The name that the certificate had to be for.
+        host: String,
+        /// What TLS said.
+        source: Arc<io::Error>,
+    },
+    /// This build has no TLS.
+    #[error("{host} needs TLS, and this build has none; build with the feature `tls`")]
+    TlsMissing {
+        /// The host that was to be dialled.
+        host: String,
+    },
+    /// The first bytes of the peer are not AMQP 1.0.
+    #[error("the peer speaks no AMQP 1.0: its first bytes are {received:02x?}; check host and port")]
+    NotAmqp {
+        /// Those bytes; zeros where it sent fewer.
+        received: [u8; 8],
+    },
+    /// The peer does not offer SASL ANONYMOUS, which comes before claims-based security.
+    #[error("the peer offers no SASL ANONYMOUS but {offered:?}; check that it is an Event Hubs endpoint")]
+    NoMechanism {
+        /// What it offers.
+        offered: Vec<String>,
+    },
+    /// SASL ended with another code than 0.
+    #[error("the peer refused SASL with code {code}; check that it is an Event Hubs endpoint")]
+    SaslRefused {
+        /// The code. Source: AMQP 1.0 part 5, 5.3.3.6.
+        code: u8,
+    },
+    /// The hub does not take the token.
+    #[error("the hub refused the token for {audience}: {status} {description}; {}", status_advice(*.status))]
+    TokenRefused {
+        /// What the token was for.
+        audience: String,
+        /// As in HTTP: 401 for a wrong or expired key, 404 for a hub that does not exist.
+        status: i64,
+        /// The hub's own words, with its TrackingId.
+        description: String,
+    },
+    /// The hub ended a part of the connection; `condition` is its own word, e.g. `amqp:link:detach-forced`.
+    #[error("the hub closed the {scope}: {condition}: {description}; {}", condition::advice(.condition))]
+    Closed {
+        /// What ended.
+        scope: Scope,
+        /// The hub's error condition; empty when it gave none.
+        condition: String,
+        /// The hub's own words, with its TrackingId; empty when it gave none.
+        description: String,
+    },
+    /// The stream to the hub ended or failed.
+    #[error("the connection was lost: {source}; open a new one")]
+    Lost {
+        /// What the stream said.
+        source: Arc<io::Error>,
+    },
+    /// The peer broke the protocol.
+    #[error("the peer broke AMQP: {what}; check that it is an Event Hubs endpoint, and report it with a trace if so")]
+    Violation {
+        /// What it did.
+        what: String,
+    },
+    /// Nothing came from the peer for the whole idle time-out.
+    #[error("nothing came from the hub for {after:?}; the connection is dead: open a new one")]
+    IdleTimeout {
+        /// The time-out.
+        after: Duration,
+    },
+    /// The call's deadline passed.
+    #[error("timed out after {after:?} while {}", .step.doing())]
+    TimedOut {
+        /// What was under way.
+        step: Step,
+        /// The time that the call had.
+        after: Duration,
+    },
+    /// The hub gave the message back without taking or refusing it.
+    #[error("the hub released the message without taking it; send it again")]
+    Released,
+    /// A batch without events: there is nothing to send.
+    #[error("the batch is empty; add an event first")]
+    EmptyBatch,
+    /// The batch was made for a link with a higher limit.
+    #[error("the message of {len} bytes is over the link's limit of {limit}; make batches with `Sender::batch`")]
+    BatchTooLarge {
+        /// Bytes of the message.
+        len: usize,
+        /// Bytes that the link takes.
+        limit: usize,
+    },
+    /// A batch with a partition key on a link to one partition: the hub would refuse it.
+    #[error("a partition key and a partition id contradict each other; send keyed batches to the event hub itself")]
+    KeyOnPartition,
+    /// The link could not be asked for within the peer's limits.
+    #[error("the link cannot be attached: {what}")]
+    CannotAttach {
+        /// Which limit.
+        what: String,
+    },
+    /// This side closed the connection or the sender.
+    #[error("closed by this side; open a new connection")]
+    ShutDown,
+}
+
+impl Error {
+    /// Whether the same call may work later without anybody changing anything.
+    ///
+    /// Says nothing about duplicates: see [`SendError`].
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Resolve { .. }
+            | Self::Connect { .. }
+            | Self::Lost { .. }
+            | Self::IdleTimeout { .. }
+            | Self::TimedOut { .. }
+            | Self::Released => true,
+            Self::TokenRefused { status, .. } => matches!(status, 408 | 429 | 500 | 503),
+            Self::Closed { condition, description, .. } => {
+                condition.is_empty() || condition::recovery(condition, Some(description)) != Recovery::GiveUp
+            }
+            _ => false,
+        }
+    }
+
+    /// Whose move it is to mend it.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Resolve { .. } | Self::Connect { .. } | Self::Lost { .. } | Self::IdleTimeout { .. } => {
+                Fault::Network
+            }
+            Self::TimedOut { step: Step::Resolve | Step::Connect | Step::Write, .. } => Fault::Network,
+            Self::TokenRefused { status: 400..=499, .. }
+            | Self::TlsMissing { .. }
+            | Self::EmptyBatch
+            | Self::BatchTooLarge { .. }
+            | Self::KeyOnPartition
+            | Self::CannotAttach { .. }
+            | Self::ShutDown => Fault::Caller,
+            Self::Closed { condition, .. } if is_callers(condition) => Fault::Caller,
+            _ => Fault::Peer,
+        }
+    }
+
+    /// What ended, when something did.
+    pub fn scope(&self) -> Option<Scope> {
+        match self {
+            Self::Closed { scope, .. } => Some(*scope),
+            Self::Lost { .. } | Self::Violation { .. } | Self::IdleTimeout { .. } => Some(Scope::Connection),
+            _ => None,
+        }
+    }
+
+    /// The hub's error condition, e.g. `amqp:not-found`.
+    pub fn condition(&self) -> Option<&str> {
+        match self {
+            Self::Closed { condition, .. } if !condition.is_empty() => Some(condition),
+            _ => None,
+        }
+    }
+
+    /// The hub's own words.
+    pub fn description(&self) -> Option<&str> {
+        match self {
+            Self::Closed { description, .. } | Self::TokenRefused { description, .. } => Some(description),
+            _ => None,
+        }
+    }
+
+    /// The id under which Azure support finds what happened.
+    pub fn tracking_id(&self) -> Option<&str> {
+        self.description().and_then(condition::tracking_id)
+    }
+
+    pub(super) fn closed(scope: Scope, error: Option<PeerError>) -> Self {
+        let (condition, description) = words(error);
+        Self::Closed { scope, condition, description }
+    }
+
+    /// The error that ends everything on a connection. `failure` is what the stream said, if it was the stream.
+    pub(super) fn of_cause(cause: CloseCause, failure: Option<&io::Error>) -> Self {
+        match cause {
+            CloseCause::Peer(error) => Self::closed(Scope::Connection, error),
+            CloseCause::NotAmqp(received) => Self::NotAmqp { received },
+            CloseCause::NoMechanism(offered) => Self::NoMechanism { offered },
+            CloseCause::SaslRefused(code) => Self::SaslRefused { code },
+            CloseCause::Violation(what) => Self::Violation { what },
+            CloseCause::IdleTimeout(after) => Self::IdleTimeout { after },
+            CloseCause::Unopened => Self::ShutDown,
+            CloseCause::Stream => Self::lost(failure),
+        }
+    }
+
+    pub(super) fn lost(failure: Option<&io::Error>) -> Self {
+        // io::Error cannot be cloned; its kind and text can.
+        let source = failure.map_or_else(
+            || io::ErrorKind::UnexpectedEof.into(),
+            |failure| io::Error::new(failure.kind(), failure.to_string()),
+        );
+        Self::Lost { source: Arc::new(source) }
+    }
+}
+
+/// The peer's condition and description, empty where it gave none.
+pub(super) fn words(error: Option<PeerError>) -> (String, String) {
+    error.map_or_else(Default::default, |error| (error.condition, error.description.unwrap_or_default()))
+}
+
+fn is_callers(condition: &str) -> bool {
+    use crate::wire::condition::{ARGUMENT_ERROR, ARGUMENT_OUT_OF_RANGE, NOT_ALLOWED, NOT_FOUND, UNAUTHORIZED_ACCESS};
+    [NOT_FOUND, UNAUTHORIZED_ACCESS, NOT_ALLOWED, ARGUMENT_ERROR, ARGUMENT_OUT_OF_RANGE].contains(&condition)
+}
+
+fn status_advice(status: i64) -> &'static str {
+    match status {
+        401 | 403 => "check the key's name, the key, its Send right, and this machine's clock",
+        404 => "check the event hub's name",
+        400..=499 => "check the connection string",
+        _ => "try again",
+    }
+}
+
+/// Why a batch was not accepted. The batch comes back, encoded as it was: sending it again costs no encoding.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The hub looked at it and refused it. None of its events is stored.
+    #[error("the hub rejected the batch: {condition}: {description}; {}", condition::advice(.condition))]
+    Rejected {
+        /// What was refused.
+        batch: Batch,
+        /// The hub's error condition; empty when it gave none.
+        condition: String,
+        /// The hub's own words, with its TrackingId; empty when it gave none.
+        description: String,
+    },
+    /// It never left, or came back untouched: sending it again cannot duplicate.
+    #[error("the batch was not sent: {cause}")]
+    NotSent {
+        /// What was not sent.
+        batch: Batch,
+        /// Why.
+        cause: Error,
+    },
+    /// It left, whole or in part, and no outcome came: it may be stored or not. Sending it again may duplicate.
+    #[error("the batch's outcome is unknown: {cause}")]
+    Unknown {
+        /// What may have been stored.
+        batch: Batch,
+        /// Why no outcome came.
+        cause: Error,
+    },
+}
+
+impl SendError {
+    /// The batch, encoded as it was.
+    pub fn into_batch(self) -> Batch {
+        match self {
+            Self::Rejected { batch, .. } | Self::NotSent { batch, .. } | Self::Unknown { batch, .. } => batch,
+        }
+    }
+
+    /// The batch.
+    pub fn batch(&self) -> &Batch {
+        match self {
+            Self::Rejected { batch, .. } | Self::NotSent { batch, .. } | Self::Unknown { batch, .. } => batch,
+        }
+    }
+
+    /// Whether sending the batch again may work without anybody changing anything. For [`Unknown`](Self::Unknown) it
+    /// may also duplicate.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Rejected { condition, description, .. } => {
+                condition::recovery(condition, Some(description)) != Recovery::GiveUp
+            }
+            Self::NotSent { cause, .. } | Self::Unknown { cause, .. } => cause.is_retryable(),
+        }
+    }
+
+    /// The id under which Azure support finds what happened.
+    pub fn tracking_id(&self) -> Option<&str> {
+        match self {
+            Self::Rejected { description, .. } => condition::tracking_id(description),
+            Self::NotSent { cause, .. } | Self::Unknown { cause, .. } => cause.tracking_id(),
+        }
+    }
+}

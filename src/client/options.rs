@@ -1,0 +1,131 @@
+//! How to connect.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::clock;
+
+/// How a connection is made and kept. Every setting has a default that suits Azure; change what you must.
+///
+/// ```
+/// use std::time::Duration;
+/// use hubwire::Options;
+///
+/// let options = Options::default().send_timeout(Duration::from_secs(10));
+/// # drop(options);
+/// ```
+#[derive(Clone)]
+pub struct Options {
+    pub(super) open_timeout: Duration,
+    pub(super) send_timeout: Duration,
+    pub(super) close_timeout: Duration,
+    pub(super) idle_timeout: Duration,
+    pub(super) token_ttl: Duration,
+    pub(super) container_id: Option<String>,
+    pub(super) user_agent: Option<String>,
+    pub(super) root_certificates_pem: Vec<Vec<u8>>,
+    pub(super) wall_clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            open_timeout: Duration::from_secs(30),
+            send_timeout: Duration::from_secs(60),
+            close_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(120),
+            token_ttl: Duration::from_secs(3_600),
+            container_id: None,
+            user_agent: None,
+            root_certificates_pem: Vec::new(),
+            wall_clock: Arc::new(clock::wall),
+        }
+    }
+}
+
+impl Options {
+    /// The time for each of: opening a connection (name, TCP, TLS, SASL, open); making a sender (token, attach).
+    /// Default 30 s.
+    #[must_use]
+    pub fn open_timeout(mut self, timeout: Duration) -> Self {
+        self.open_timeout = timeout;
+        self
+    }
+
+    /// The time from [`Sender::send`](crate::Sender::send) to its outcome, waiting for credit included.
+    /// Default 60 s, as the SDKs have it.
+    #[must_use]
+    pub fn send_timeout(mut self, timeout: Duration) -> Self {
+        self.send_timeout = timeout;
+        self
+    }
+
+    /// The time for a goodbye, unsettled batches included. Default 5 s.
+    #[must_use]
+    pub fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.close_timeout = timeout;
+        self
+    }
+
+    /// Silence of the hub for this long means that it is gone. Half of it is announced as AMQP `idle-time-out`, within
+    /// which the hub sends a sign of life. Default 120 s. Shorter notices a dead peer sooner and costs a few bytes.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout;
+        self
+    }
+
+    /// How long a signed token holds. It is renewed on the open connection in time, so longer buys little.
+    /// Default 1 h.
+    #[must_use]
+    pub fn token_ttl(mut self, ttl: Duration) -> Self {
+        self.token_ttl = ttl;
+        self
+    }
+
+    /// The name that the connection goes by in the hub's logs. Default: `hubwire-`, process id, and a count.
+    #[must_use]
+    pub fn container_id(mut self, container_id: impl Into<String>) -> Self {
+        self.container_id = Some(container_id.into());
+        self
+    }
+
+    /// Put before hubwire's own in the `user-agent` that the hub sees. At most what fits a frame of 512 bytes.
+    #[must_use]
+    pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
+        self.user_agent = Some(user_agent.into());
+        self
+    }
+
+    /// Certificates to trust beside the bundled ones: a private authority's, PEM, one or more in `pem`.
+    /// Read when a connection is made.
+    #[must_use]
+    pub fn root_certificates_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.root_certificates_pem.push(pem.into());
+        self
+    }
+
+    /// Where the time of day comes from, which tokens are dated by. Default: the system. For tests, and for hosts that
+    /// know better than their own clock.
+    #[must_use]
+    pub fn wall_clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.wall_clock = Arc::new(now);
+        self
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("open_timeout", &self.open_timeout)
+            .field("send_timeout", &self.send_timeout)
+            .field("close_timeout", &self.close_timeout)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("token_ttl", &self.token_ttl)
+            .field("container_id", &self.container_id)
+            .field("user_agent", &self.user_agent)
+            .field("root_certificates_pem", &self.root_certificates_pem.len())
+            .finish_non_exhaustive()
+    }
+}

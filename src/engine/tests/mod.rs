@@ -1,0 +1,13 @@
+//! Frame scripts: what the peer says, and what the engine answers. No I/O, no clock.
+
+mod credit;
+mod dispositions;
+mod ending;
+mod handshake;
+mod hostile;
+mod idle;
+mod layout;
+mod receiving;
+mod split;
+mod support;
+mod wrap;
