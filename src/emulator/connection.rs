@@ -437,6 +437,7 @@ mod tests {
                 role: LinkRole::Sender,
                 source: None,
                 target: Some("hub".into()),
+                max_message_size: 0,
                 properties: None,
             };
             let link = client.attach(session, &attach).expect("it fits").expect("a handle");

@@ -265,7 +265,7 @@ impl Drop for Script {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.abandon();
-            assert_eq!(self.unresolved(), [], "without an outcome");
+            assert_eq!(self.unresolved(), Vec::<u64>::new(), "without an outcome");
             assert!(self.connection.next_timeout().is_none());
         }
     }
