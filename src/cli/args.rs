@@ -80,7 +80,7 @@ pub(super) struct SendArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) connection_string_file: Option<PathBuf>,
 
-    /// Not taken: arguments show in process lists.
+    /// Not taken: arguments show in process lists
     #[arg(long, hide = true, num_args = 0..=1)]
     pub(super) connection_string: Option<Option<OsString>>,
 
@@ -88,7 +88,7 @@ pub(super) struct SendArgs {
     #[arg(short, long, value_name = "NAME")]
     pub(super) event_hub: Option<String>,
 
-    /// Send to an emulator inside this process: needs no connection string, keeps nothing
+    /// Send to an emulator inside this process: needs no connection string, and its events end with it
     #[arg(long, conflicts_with_all = ["connection_string_file", "ca_file"])]
     pub(super) emulator: bool,
 
@@ -140,7 +140,7 @@ pub(super) struct SendArgs {
 /// How an input is divided into events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// json if the input is an object with a member `events`, else lines
+    /// As json if the input begins with an object that has a member `events`, else as lines
     Auto,
     /// Each line is an event's body, as it stands
     Lines,

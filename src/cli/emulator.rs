@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::args::EmulatorArgs;
 use super::failure::Failure;
-use super::report::size;
+use super::report::{counted, size};
 use super::settings::read_secret;
 use super::signal::Signals;
 use super::{json, output};
@@ -117,11 +117,11 @@ fn connection_string(args: &EmulatorArgs, listening: &Listening) -> String {
 
 fn tell_totals(emulator: &Emulator) {
     let totals = emulator.totals();
-    let bytes = size(totals.bytes);
-    output::note(format_args!(
-        "stored {} events of {} messages ({bytes}); rejected {} messages; served {} connections",
-        totals.events, totals.batches, totals.rejected, totals.connections
-    ));
+    let events = counted(totals.events, "event", "events");
+    let messages = counted(totals.batches, "message", "messages");
+    let (bytes, rejected) = (size(totals.bytes), totals.rejected);
+    let connections = counted(totals.connections, "connection", "connections");
+    output::note(format_args!("stored {events} in {messages} ({bytes}), rejected {rejected}, over {connections}"));
 }
 
 /// Prints every event that is stored. Ends when nobody reads; never, if nothing is to be printed.
@@ -154,7 +154,8 @@ impl Printing {
             drop(queue);
             let _ = finished.send(());
         })?;
-        let partitions = |(name, count): &(String, u32)| (0..*count).map(|id| (name.clone(), id, 0)).collect::<Vec<_>>();
+        let partitions =
+            |(name, count): &(String, u32)| (0..*count).map(|id| (name.clone(), id, 0)).collect::<Vec<_>>();
         let positions = args.event_hubs.iter().flat_map(partitions).collect();
         Ok(Self { positions, printed: 0, lines, done })
     }

@@ -173,8 +173,7 @@ mod tests {
     #[test]
     fn kinds_and_codes_belong_together() {
         use Kind::*;
-        let kinds =
-            [Input, Configuration, Refused, Rejected, Unreachable, UnknownOutcome, Interrupted, Terminated];
+        let kinds = [Input, Configuration, Refused, Rejected, Unreachable, UnknownOutcome, Interrupted, Terminated];
         let codes = kinds.map(Kind::exit_code);
         assert_eq!(codes, [2, 3, 4, 5, 6, 7, 130, 143]);
     }

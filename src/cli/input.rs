@@ -120,9 +120,8 @@ fn source(path: &Path, quiet: bool) -> Result<Box<dyn Read + Send>, Failure> {
         }
         return Ok(Box::new(io::stdin()));
     }
-    let file = File::open(path).map_err(|error| {
-        Failure::input(format!("cannot read events from {}: {error}", path.display()))
-    })?;
+    let file = File::open(path)
+        .map_err(|error| Failure::input(format!("cannot read events from {}: {error}", path.display())))?;
     Ok(Box::new(file))
 }
 

@@ -144,7 +144,8 @@ impl fmt::Display for Report {
     }
 }
 
-fn counted(count: u64, one: &str, many: &str) -> String {
+/// `1 batch`, `2 batches`.
+pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 

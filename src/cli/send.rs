@@ -105,11 +105,7 @@ impl Peer {
         }
     }
 
-    async fn connect(
-        &mut self,
-        options: &Options,
-        partition_id: Option<u32>,
-    ) -> Result<(Connection, Sender), Failure> {
+    async fn connect(&mut self, options: &Options, partition_id: Option<u32>) -> Result<(Connection, Sender), Failure> {
         let opened = match &self.emulator {
             Some(emulator) => Connection::open_over(emulator.connect(), &self.connection_string, options).await,
             None => Connection::open(&self.connection_string, options).await,

@@ -6,9 +6,9 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::Options;
 use crate::wire::connection_string::{ConnectionString, EventHubNameError};
 use crate::wire::secret::{Secret, printable};
-use crate::Options;
 
 use super::args::{CONNECTION_STRING_ADVICE, SendArgs};
 use super::emulator::DEFAULT_EVENT_HUB;
@@ -114,7 +114,8 @@ fn variable(name: &str) -> Result<Option<String>, Failure> {
 /// The text of a small file, without the line's end after it.
 pub(super) fn read_secret(path: &Path, what: &str) -> Result<Secret, Failure> {
     let shown = printable(&path.to_string_lossy()).to_owned();
-    let failed = |why: &dyn std::fmt::Display| Failure::configuration(format!("cannot read {what} from {shown}: {why}"));
+    let failed =
+        |why: &dyn std::fmt::Display| Failure::configuration(format!("cannot read {what} from {shown}: {why}"));
     let mut text = String::new();
     let file = File::open(path).map_err(|error| failed(&error))?;
     file.take(MAX_SECRET_FILE_LEN + 1).read_to_string(&mut text).map_err(|error| failed(&error))?;

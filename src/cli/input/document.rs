@@ -58,7 +58,8 @@ pub(super) fn detect(input: Box<dyn Read + Send>, format: Format) -> Result<Dete
         return Ok(Detected::Lines(input));
     }
     let is_document = Cell::new(format == Format::Json);
-    let mut tee = Tee { inner: BufReader::with_capacity(READ_LEN, input), seen: Vec::new(), len: 0, stop: &is_document };
+    let mut tee =
+        Tee { inner: BufReader::with_capacity(READ_LEN, input), seen: Vec::new(), len: 0, stop: &is_document };
     if !is_document.get() && first_byte(&mut tee)? != Some(b'{') {
         return Ok(tee.into_lines());
     }
@@ -360,10 +361,7 @@ mod tests {
             (r#"{"events":["a"],"events":["b"]}"#, "`events` is there twice".to_owned()),
             ("{\"events\":[\"a\"]}\n{}", format!("{not_one}trailing characters at line 2 column 1{advice}")),
             (r#"{"events":["a",]}"#, format!("{not_one}trailing comma at line 1 column 16{advice}")),
-            (
-                r#"{"events":["\ud800"]}"#,
-                format!("{not_one}unexpected end of hex escape at line 1 column 19{advice}"),
-            ),
+            (r#"{"events":["\ud800"]}"#, format!("{not_one}unexpected end of hex escape at line 1 column 19{advice}")),
         ] {
             assert_eq!(detected(text, Format::Auto), Ok(Err(message)), "{text}");
         }

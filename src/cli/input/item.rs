@@ -4,10 +4,10 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::Event;
 use crate::cli::args::SendArgs;
 use crate::cli::failure::Failure;
 use crate::wire::batch::Batch;
-use crate::Event;
 
 /// An event, and what it is called in messages.
 #[derive(Debug)]

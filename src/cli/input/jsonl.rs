@@ -30,8 +30,7 @@ pub(super) fn item(text: &[u8], number: u64, template: &Template) -> Result<Item
         return Err("no body; add `body` (text) or `body_base64`".to_owned());
     };
     let partition_key = fields.partition_key.take();
-    let partition_key =
-        template.partition_key(partition_key).map_err(|why| format!("partition_key: {why}"))?;
+    let partition_key = template.partition_key(partition_key).map_err(|why| format!("partition_key: {why}"))?;
     let event = fields.put_on(template.event(body));
     event.check().map_err(|error| error.to_string())?;
     Ok(Item { number, event, partition_key })
@@ -194,11 +193,17 @@ mod tests {
             ("\"a\" \"b\"", "no JSON: trailing characters at column 5"),
             (r#"{"body":1}"#, "body: expected a string, got a number"),
             (r#"{"body":null}"#, "body: expected a string, got null"),
-            (r#"{"body":"a","body_base64":"YQ=="}"#, "body_base64: a body is there already; keep `body` or `body_base64`"),
+            (
+                r#"{"body":"a","body_base64":"YQ=="}"#,
+                "body_base64: a body is there already; keep `body` or `body_base64`",
+            ),
             (r#"{"body":"a","key":"b"}"#, "key: unknown member; take it out, or put it into `properties`"),
             (r#"{"body":"a","partition_key":""}"#, "partition_key: the partition key is empty"),
             (r#"{"body":"a","properties":[]}"#, "properties: expected an object, got an array"),
-            (r#"{"body":"a","properties":{"p":{}}}"#, "properties: p: expected a string, a number, true, false or null, got an object"),
+            (
+                r#"{"body":"a","properties":{"p":{}}}"#,
+                "properties: p: expected a string, a number, true, false or null, got an object",
+            ),
             (r#"{"body":"a","message_id":-1}"#, "message_id: expected a string or a whole number from 0, got a number"),
         ] {
             assert_eq!(item(text.as_bytes(), 1, &template(&[])).unwrap_err(), message, "{text}");

@@ -148,7 +148,12 @@ mod tests {
         let (template, input) = (template(), "x".repeat(99) + "\n");
         let lines = Lines { template: &template, keep_empty: false, is_json: false };
         let mut pieces = Vec::new();
-        lines.read(input.repeat(10_000).as_bytes(), |items| { pieces.push(items.len()); true }).unwrap();
+        lines
+            .read(input.repeat(10_000).as_bytes(), |items| {
+                pieces.push(items.len());
+                true
+            })
+            .unwrap();
         assert_eq!(pieces.iter().sum::<usize>(), 10_000);
         assert!(pieces.iter().all(|len| len * 99 <= CHUNK_LEN), "{pieces:?}");
     }
@@ -158,7 +163,12 @@ mod tests {
         let (template, mut taken) = (template(), 0);
         let lines = Lines { template: &template, keep_empty: false, is_json: false };
         // Endless, so that the test only ends if the reading does.
-        lines.read(io::repeat(b'\n').take(10).chain(EndlessLines), |items| { taken += items.len(); false }).unwrap();
+        lines
+            .read(io::repeat(b'\n').take(10).chain(EndlessLines), |items| {
+                taken += items.len();
+                false
+            })
+            .unwrap();
         assert!(taken > 0);
     }
 
