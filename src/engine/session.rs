@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 use fe2o3_amqp_types::definitions::{DeliveryNumber, Error, Handle, Role};
-use fe2o3_amqp_types::messaging::{DeliveryState, TargetArchetype};
+use fe2o3_amqp_types::messaging::DeliveryState;
 use fe2o3_amqp_types::performatives;
 
 use super::connection::{Event, Shared};
