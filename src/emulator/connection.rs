@@ -433,6 +433,7 @@ mod tests {
             let mut client = Connection::new(client, now);
             let session = client.begin().expect("a session");
             let attach = Attach {
+                max_message_size: 0,
                 name: "link".into(),
                 role: LinkRole::Sender,
                 source: None,
