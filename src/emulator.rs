@@ -38,6 +38,7 @@ mod connection;
 mod namespace;
 mod publication;
 mod sentence;
+mod settlements;
 mod store;
 
 use std::fmt;

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use hubwire::{Connection, ConnectionString, Error, Fault, Options, SendError, Sender, Step};
-use support::{HUB, Then, batch_of, connection_string, emulator, relay, stored};
+use support::{HUB, Then, batch_of, connection_string, emulator, now, relay, stored};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 const SEND_TIMEOUT: Duration = Duration::from_secs(7);
@@ -48,7 +48,7 @@ async fn end_after_every_byte(then: Then) {
     let mut came_so_far = 0;
     for limit in 0.. {
         let emulator = emulator();
-        let began = tokio::time::Instant::now();
+        let began = now();
         let came = publish(relay(&emulator, limit, then), &connection_string(&emulator)).await;
         let took = began.elapsed();
         let is_stored = stored(&emulator) == ["event"];
@@ -119,7 +119,7 @@ fn says(bytes: &'static [u8]) -> DuplexStream {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_speaks_something_else_is_found_out_at_once() {
     let sasl = b"AMQP\x03\x01\x00\x00";
-    let began = tokio::time::Instant::now();
+    let began = now();
     for bytes in [
         &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
         b"\x15\x03\x01\x00\x02\x02\x0a",
@@ -157,7 +157,7 @@ async fn a_peer_without_anonymous_is_told_by_its_offer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_peer_is_given_up_at_the_deadline() {
-    let began = tokio::time::Instant::now();
+    let began = now();
     let error = Connection::open_over(says(b""), &any_connection_string(), &options()).await.expect_err("silence");
     assert!(matches!(error, Error::TimedOut { step: Step::Open, .. }), "{error:?}");
     assert_eq!(began.elapsed(), Duration::from_secs(5));

@@ -276,13 +276,16 @@ fn attach(
     source: Option<&str>,
     target: Option<&str>,
 ) -> Option<LinkId> {
-    let direction = if role == LinkRole::Sender { "requests" } else { "answers" };
+    let (direction, max_message_size) = match role {
+        LinkRole::Sender => ("requests", 0),
+        LinkRole::Receiver => ("answers", MAX_ANSWER_LEN),
+    };
     let attach = Attach {
         name: format!("{REPLY_TO}-{direction}"),
         role,
         source: source.map(str::to_owned),
         target: target.map(str::to_owned),
-        max_message_size: MAX_ANSWER_LEN,
+        max_message_size,
         properties: None,
     };
     engine.attach(session, &attach).ok().flatten()

@@ -332,7 +332,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             // Nothing can follow from it any more; the reason is yet to come.
             Event::Attached { .. } if self.pump.engine.is_closed() => {}
             Event::Attached { link, max_message_size } => self.on_attached(link, max_message_size),
-            Event::Detached { link, error, .. } => self.on_detached(link, Error::closed(Scope::Link, error)),
+            Event::Detached { link, error } => self.on_detached(link, Error::closed(Scope::Link, error)),
             Event::Outcome { link, key, outcome } => self.on_outcome(link, key, outcome),
             Event::Delivery { link, delivery } => {
                 let verdict = self.cbs.on_delivery(&mut self.pump.engine, link, &delivery, clock::now());

@@ -117,6 +117,10 @@ impl Sender {
         (len > limit).then_some(Error::BatchTooLarge { len, limit })
     }
 
+    #[allow(
+        clippy::result_large_err,
+        reason = "the batch is what makes it large, and moves as cheaply as when accepted"
+    )]
     fn settled(&self, message: Message, settlement: Settlement) -> Result<Accepted, SendError> {
         let (events, message_len) = (message.len(), message.bytes.len());
         let mut batch = Batch::from_message(message);

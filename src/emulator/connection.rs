@@ -5,13 +5,13 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use fe2o3_amqp_types::definitions::{self, Role};
-use fe2o3_amqp_types::messaging::{Accepted, DeliveryState, Rejected, TargetArchetype};
+use fe2o3_amqp_types::definitions::Role;
+use fe2o3_amqp_types::messaging::TargetArchetype;
 use fe2o3_amqp_types::performatives::Attach;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::clock;
-use crate::engine::{Accept, Config, Connection, Delivery, Event, LinkId, Outgoing, Role as EngineRole, SessionId};
+use crate::engine::{Accept, Config, Connection, Delivery, Event, LinkId, Outgoing, Role as EngineRole};
 use crate::pump::Pump;
 use crate::wire::condition;
 use crate::wire::event::Event as Message;
@@ -22,6 +22,8 @@ use super::address::path_of_address;
 use super::cbs::{self, Grant};
 use super::namespace::{Destination, not_served};
 use super::publication::Publication;
+use super::sentence;
+use super::settlements::Settlements;
 
 /// Bytes in a frame, as the service has it. Source: event-hubs-wire 4.2.
 const MAX_FRAME_SIZE: u32 = 65_536;
@@ -66,7 +68,7 @@ where
     pump.finish(CLOSE_WITHIN).await;
 }
 
-fn config(serial: u64) -> Config {
+pub(super) fn config(serial: u64) -> Config {
     Config {
         role: EngineRole::Server,
         container_id: format!("hubwire-emulator_G{serial}"),
@@ -273,7 +275,7 @@ impl Peer {
         let text = format!(
             "Unauthorized access. '{claim}' claim(s) are required to perform this operation. Resource: \
              'sb://emulator/{}'. Put a token for it first, at '$cbs' on this connection.",
-            super::sentence::quoted(path)
+            sentence::quoted(path)
         );
         Err(PeerError::new(condition::UNAUTHORIZED_ACCESS, text))
     }
@@ -379,154 +381,5 @@ fn target_address(attach: &Attach) -> Option<&str> {
     match attach.target.as_deref() {
         Some(TargetArchetype::Target(target)) => target.address.as_deref(),
         _ => None,
-    }
-}
-
-/// Deliveries accepted one after the other, which one disposition settles.
-#[derive(Default)]
-struct Settlements {
-    accepted: Option<(SessionId, u32, u32)>,
-}
-
-impl Settlements {
-    fn settle(&mut self, engine: &mut Connection, session: SessionId, number: u32, result: Result<(), PeerError>) {
-        match (result, &mut self.accepted) {
-            (Ok(()), Some((same, _, last))) if *same == session && last.wrapping_add(1) == number => *last = number,
-            (Ok(()), _) => {
-                self.flush(engine);
-                self.accepted = Some((session, number, number));
-            }
-            (Err(error), _) => {
-                self.flush(engine);
-                let error = Some(definitions::Error::from(&error));
-                engine.settle(session, number, number, DeliveryState::Rejected(Rejected { error }));
-            }
-        }
-    }
-
-    fn flush(&mut self, engine: &mut Connection) {
-        if let Some((session, first, last)) = self.accepted.take() {
-            engine.settle(session, first, last, DeliveryState::Accepted(Accepted {}));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::{Attach, LinkRole, Outcome};
-    use bytes::{Bytes, BytesMut};
-
-    /// Two ends of a connection, and a sending link between them.
-    struct Pair {
-        client: Connection,
-        server: Connection,
-        link: LinkId,
-        now: Instant,
-    }
-
-    impl Pair {
-        fn new() -> Self {
-            let now = clock::now();
-            let server = Connection::new(config(0), now);
-            let client = Config { role: EngineRole::Client, ..config(1) };
-            let mut client = Connection::new(client, now);
-            let session = client.begin().expect("a session");
-            let attach = Attach {
-                name: "link".into(),
-                role: LinkRole::Sender,
-                source: None,
-                target: Some("hub".into()),
-                max_message_size: 0,
-                properties: None,
-            };
-            let link = client.attach(session, &attach).expect("it fits").expect("a handle");
-            let mut pair = Self { client, server, link, now };
-            pair.exchange();
-            let request = std::iter::from_fn(|| pair.server.poll_event())
-                .find_map(|event| match event {
-                    Event::AttachRequest { link, .. } => Some(link),
-                    _ => None,
-                })
-                .expect("an attach");
-            pair.server.accept(request, &Accept { max_message_size: 1_000 });
-            pair.server.set_credit(request, 300);
-            pair.exchange();
-            pair
-        }
-
-        /// Moves bytes until neither end has any.
-        fn exchange(&mut self) {
-            while hand_over(&mut self.client, &mut self.server, self.now)
-                | hand_over(&mut self.server, &mut self.client, self.now)
-            {}
-        }
-
-        /// Sends `count` messages, which arrive together: their session, and their delivery ids.
-        fn deliver(&mut self, count: u64) -> (SessionId, Vec<u32>) {
-            for key in 0..count {
-                let payload = Bytes::from_static(b"x");
-                let outgoing = Outgoing { key, message_format: 0, payload, settled: false };
-                self.client.send(self.link, outgoing).expect("a link");
-            }
-            self.exchange();
-            let deliveries: Vec<_> = std::iter::from_fn(|| self.server.poll_event())
-                .filter_map(|event| match event {
-                    Event::Delivery { link, delivery } => Some((link.session, delivery.delivery_id)),
-                    _ => None,
-                })
-                .collect();
-            (deliveries[0].0, deliveries.into_iter().map(|(_, id)| id).collect())
-        }
-
-        fn outcomes(&mut self) -> Vec<(u64, bool)> {
-            std::iter::from_fn(|| self.client.poll_event())
-                .filter_map(|event| match event {
-                    Event::Outcome { key, outcome, .. } => Some((key, outcome == Outcome::Accepted)),
-                    _ => None,
-                })
-                .collect()
-        }
-    }
-
-    fn hand_over(from: &mut Connection, to: &mut Connection, now: Instant) -> bool {
-        from.pump();
-        let mut slices = [std::io::IoSlice::new(&[]); 64];
-        let filled = from.outbox().slices(&mut slices);
-        let bytes: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect();
-        from.wrote(now, bytes.len());
-        to.receive(now, &mut BytesMut::from(&bytes[..]));
-        !bytes.is_empty()
-    }
-
-    #[test]
-    fn deliveries_of_one_read_are_settled_by_one_disposition() {
-        let mut pair = Pair::new();
-        let (session, ids) = pair.deliver(20);
-        let mut settlements = Settlements::default();
-        let before = pair.server.outbox().len();
-        for &id in &ids {
-            settlements.settle(&mut pair.server, session, id, Ok(()));
-        }
-        assert_eq!(pair.server.outbox().len(), before, "nothing leaves before the read is through");
-        settlements.flush(&mut pair.server);
-        let one = pair.server.outbox().len() - before;
-        assert!(one < 40, "{one} bytes are more than one disposition");
-        pair.exchange();
-        assert_eq!(pair.outcomes(), (0..20).map(|key| (key, true)).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn a_rejection_among_the_accepted_is_settled_in_its_place() {
-        let mut pair = Pair::new();
-        let (session, ids) = pair.deliver(5);
-        let mut settlements = Settlements::default();
-        for &id in &ids {
-            let result = if id == ids[2] { Err(PeerError::new("amqp:not-allowed", "no")) } else { Ok(()) };
-            settlements.settle(&mut pair.server, session, id, result);
-        }
-        settlements.flush(&mut pair.server);
-        pair.exchange();
-        assert_eq!(pair.outcomes(), [(0, true), (1, true), (2, false), (3, true), (4, true)]);
     }
 }

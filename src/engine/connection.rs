@@ -65,7 +65,7 @@ pub(crate) enum Event {
     AttachRequest { link: LinkId, attach: Box<performatives::Attach> },
     /// The link has ended, by the peer's detach (be it an answer to ours) or by its breach of the rules. Its outcomes
     /// follow.
-    Detached { link: LinkId, closed: bool, error: Option<PeerError> },
+    Detached { link: LinkId, error: Option<PeerError> },
     /// What became of a delivery of ours.
     Outcome { link: LinkId, key: DeliveryKey, outcome: Outcome },
     /// A whole message has come.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 use fe2o3_amqp_types::definitions::{DeliveryNumber, Error, Handle, Role};
-use fe2o3_amqp_types::messaging::{DeliveryState, TargetArchetype};
+use fe2o3_amqp_types::messaging::DeliveryState;
 use fe2o3_amqp_types::performatives;
 
 use super::connection::{Event, Shared};
@@ -279,7 +279,7 @@ impl Session {
         link.put_refusal(shared, channel);
         let error = detached.error.as_ref().map(PeerError::from);
         if !link.told {
-            shared.events.push_back(Event::Detached { link: id, closed: detached.closed, error });
+            shared.events.push_back(Event::Detached { link: id, error });
         }
         self.resolve_link(shared, id);
         if state != LinkState::DetachSent {
@@ -560,7 +560,7 @@ impl Session {
             let id = link.id;
             if let Err(error) = receive(shared, link, transfer, payload) {
                 link.told = true;
-                shared.events.push_back(Event::Detached { link: id, closed: true, error: Some(error.clone()) });
+                shared.events.push_back(Event::Detached { link: id, error: Some(error.clone()) });
                 self.detach(shared, id, Some(&error));
             }
         }

@@ -25,6 +25,12 @@ pub fn connection_string(emulator: &Emulator) -> ConnectionString {
     ConnectionString::parse(&emulator.connection_string(None)).expect("well-formed")
 }
 
+/// Now, on the clock that a test may have paused.
+#[allow(clippy::disallowed_methods, reason = "a test looks at its own clock")]
+pub fn now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 /// Options whose time of day goes with the paused clock, as the emulator's does.
 #[allow(clippy::disallowed_methods, reason = "where the tests' time of day begins")]
 pub fn options() -> Options {

@@ -8,6 +8,9 @@ use super::support::*;
 use crate::engine::*;
 use crate::wire::frame::{PeerError, encoded};
 
+/// Dispositions, by first and last.
+type Ranges = &'static [(u32, Option<u32>)];
+
 /// A client with ten deliveries under way, 0 to 9.
 fn ten_under_way() -> (Script, LinkId) {
     let (mut script, link) = Script::sending(10);
@@ -20,7 +23,7 @@ fn ten_under_way() -> (Script, LinkId) {
 
 #[test]
 fn a_range_settles_what_it_names_and_what_is_there() {
-    let cases: &[(&[(u32, Option<u32>)], &[u64])] = &[
+    let cases: &[(Ranges, &[u64])] = &[
         (&[(0, None)], &[0]),
         (&[(3, Some(5))], &[3, 4, 5]),
         (&[(5, Some(5)), (3, Some(4)), (0, Some(1))], &[0, 1, 3, 4, 5]),

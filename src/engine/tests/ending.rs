@@ -32,10 +32,10 @@ fn the_peers_detach_ends_the_link_and_tells_every_delivery() {
         assert_eq!(script.outcomes(), all_told());
         let told = error.map(|condition| PeerError::new(condition, "so it is"));
         let found = script.events.iter().find_map(|event| match event {
-            Event::Detached { link: id, closed, error } => Some((*id, *closed, error.clone())),
+            Event::Detached { link: id, error } => Some((*id, error.clone())),
             _ => None,
         });
-        assert_eq!(found, Some((link, closed, told)));
+        assert_eq!(found, Some((link, told)));
         stale_ids_do_nothing(&mut script, link);
         // The handle is free again, and the numbers of the session go on.
         let link = script.attach(link.session, "b");

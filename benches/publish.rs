@@ -1,0 +1,75 @@
+//! A batch's whole way through client and emulator, in memory: pack, send, store, settle, come back.
+//!
+//! The emulator shares the thread, so this is the cost of both. Beside it stands the plain copy of the same bytes.
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use hubwire::emulator::Emulator;
+use hubwire::{Batch, Connection, ConnectionString, Options, Sender};
+use tokio::runtime::Runtime;
+
+const HUB: &str = "telemetry";
+
+/// An emulator that stores what it gets until its memory is full is no use here: each round begins anew.
+async fn connected() -> (Connection, Sender) {
+    let emulator = Emulator::builder().event_hub(HUB, 1).memory_limit(u64::MAX).build().expect("a hub");
+    let connection_string = ConnectionString::parse(&emulator.connection_string(None)).expect("well-formed");
+    let options = Options::default();
+    let connection = Connection::open_over(emulator.connect(), &connection_string, &options).await.expect("opens");
+    let sender = connection.sender(HUB).await.expect("attached");
+    (connection, sender)
+}
+
+fn fill(mut batch: Batch, body: &[u8]) -> Batch {
+    while batch.try_add(body).is_added() {}
+    batch
+}
+
+fn publish(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let mut group = criterion.benchmark_group("publish a 1 MiB batch");
+    group.sample_size(20);
+    for event_len in [100, 1_024, 60 * 1_024] {
+        let body = vec![7_u8; event_len];
+        let events = fill(Batch::new(1_048_576), &body).len();
+        group.throughput(Throughput::Elements(events as u64));
+        group.bench_function(BenchmarkId::new("through the emulator", event_len), |bencher| {
+            bencher.iter_custom(|rounds| timed_rounds(&runtime, &body, rounds));
+        });
+        group.bench_function(BenchmarkId::new("plain copy of its bytes", event_len), |bencher| {
+            let batch = fill(Batch::new(1_048_576), &body);
+            let mut copy = Vec::with_capacity(batch.encoded_len());
+            bencher.iter(|| {
+                copy.clear();
+                copy.extend_from_slice(std::hint::black_box(batch.encoded()));
+            });
+        });
+    }
+    group.finish();
+}
+
+/// What `rounds` batches take, on as many fresh emulators as keep the memory small.
+#[allow(clippy::disallowed_methods, reason = "a bench measures time")]
+fn timed_rounds(runtime: &Runtime, body: &[u8], rounds: u64) -> std::time::Duration {
+    const ROUNDS_IN_A_ROW: u64 = 64;
+    let mut took = std::time::Duration::ZERO;
+    let mut left = rounds;
+    while left > 0 {
+        let now = left.min(ROUNDS_IN_A_ROW);
+        left -= now;
+        took += runtime.block_on(async {
+            let (connection, sender) = connected().await;
+            let mut batch = sender.batch();
+            let began = std::time::Instant::now();
+            for _ in 0..now {
+                batch = sender.send(fill(batch, body)).await.expect("accepted").into_batch();
+            }
+            let took = began.elapsed();
+            connection.close().await;
+            took
+        });
+    }
+    took
+}
+
+criterion_group!(benches, publish);
+criterion_main!(benches);

@@ -1,0 +1,29 @@
+//! The guide's three events, with every outcome told.
+//!
+//! `CONNECTION_STR='Endpoint=sb://...' EVENTHUB_NAME=telemetry cargo run --example publish`
+
+use hubwire::{Connection, ConnectionString, Options, SendError};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let connection_string = ConnectionString::parse(&std::env::var("CONNECTION_STR")?)?;
+    let named = std::env::var("EVENTHUB_NAME").ok();
+    let hub = connection_string.resolve_event_hub(named.as_deref())?;
+
+    let connection = Connection::open(&connection_string, &Options::default()).await?;
+    let sender = connection.sender(hub).await?;
+    let mut batch = sender.batch();
+    for body in ["first event", "second event", "..."] {
+        // Three short events fit any batch; `TryAdd` says what to do with one that does not.
+        assert!(batch.try_add(body).is_added());
+    }
+    match sender.send(batch).await {
+        Ok(accepted) => println!("accepted {} events in {hub}", accepted.events),
+        Err(SendError::Rejected { condition, description, .. }) => println!("rejected: {condition}: {description}"),
+        Err(SendError::NotSent { cause, .. }) => println!("not sent, safe to send again: {cause}"),
+        Err(SendError::Unknown { cause, .. }) => println!("unknown, sending again may duplicate: {cause}"),
+        Err(other) => println!("{other}"),
+    }
+    connection.close().await;
+    Ok(())
+}
