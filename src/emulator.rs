@@ -177,12 +177,7 @@ impl Emulator {
     /// or partition.
     ///
     /// Their bytes are shared, not copied.
-    pub fn events_from(
-        &self,
-        event_hub: &str,
-        partition_id: u32,
-        sequence_number: i64,
-    ) -> Option<Vec<StoredEvent>> {
+    pub fn events_from(&self, event_hub: &str, partition_id: u32, sequence_number: i64) -> Option<Vec<StoredEvent>> {
         let hub = self.shared.namespace.hub(event_hub)?;
         self.shared.store().events_from(hub, partition_id, sequence_number)
     }

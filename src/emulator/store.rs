@@ -121,12 +121,7 @@ impl Store {
     }
 
     /// The events of one partition from `sequence_number` on, if there is such a partition.
-    pub(super) fn events_from(
-        &self,
-        hub: usize,
-        partition_id: u32,
-        sequence_number: i64,
-    ) -> Option<Vec<StoredEvent>> {
+    pub(super) fn events_from(&self, hub: usize, partition_id: u32, sequence_number: i64) -> Option<Vec<StoredEvent>> {
         let partition = self.hubs[hub].partitions.get(partition_id as usize)?;
         // Numbers count from 0 without gaps: they are indices.
         let from = usize::try_from(sequence_number).unwrap_or(0);
