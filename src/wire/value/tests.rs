@@ -232,6 +232,17 @@ pub(crate) fn any_simple() -> impl Strategy<Value = Value> {
     ]
 }
 
+/// How many elements without data stand in the arrays of `value`: a reader takes only so many.
+fn nulls_in_arrays(value: &Value) -> usize {
+    match value {
+        Value::Array(array) => array.values().iter().map(|value| nulls_in_arrays(value).max(1)).sum(),
+        Value::List(values) => values.iter().map(nulls_in_arrays).sum(),
+        Value::Map(pairs) => pairs.iter().map(|(key, value)| nulls_in_arrays(key) + nulls_in_arrays(value)).sum(),
+        Value::Described(described) => nulls_in_arrays(&described.0) + nulls_in_arrays(&described.1),
+        _ => 0,
+    }
+}
+
 /// Values of any type, arrays of any kind included.
 pub(crate) fn any_value() -> impl Strategy<Value = Value> {
     any_simple().prop_recursive(4, 40, 6, |inner| {
@@ -240,8 +251,10 @@ pub(crate) fn any_value() -> impl Strategy<Value = Value> {
             prop::collection::vec(inner.clone(), 0..6).prop_map(Value::List),
             prop::collection::vec(pair.clone(), 0..4).prop_map(Value::Map),
             pair.prop_map(|pair| Value::Described(Box::new(pair))),
-            (inner.clone(), 0usize..40).prop_filter_map("described", |(value, count)| {
-                Array::new(value.kind(), vec![value; count]).map(Value::from).ok()
+            (inner.clone(), 0usize..40).prop_filter_map("described, or too many nulls", |(value, count)| {
+                let nulls = nulls_in_arrays(&value).max(1).saturating_mul(count);
+                // Far below what a reader takes in all, whatever else there is beside it.
+                (nulls < 100).then(|| Array::new(value.kind(), vec![value; count]).map(Value::from).ok()).flatten()
             }),
             (inner.clone(), inner).prop_filter_map("described", |(descriptor, value)| {
                 let array = Array::new(value.kind(), vec![value]).ok()?;
