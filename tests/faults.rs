@@ -149,6 +149,26 @@ async fn settle() {
 
 // ---- callers that leave ----------------------------------------------------------------------------------------
 
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_came_as_its_caller_left_is_detached() {
+    let emulator = emulator();
+    let (stream, between) = Between::with(&emulator, |_| true);
+    let connection = open(stream, &emulator).await;
+    drop(connection.sender(HUB).await.expect("attached"));
+    settle().await;
+    for round in 0..3 {
+        let mut waiting = Box::pin(connection.sender(HUB));
+        let at_once = std::future::poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_ready())).await;
+        assert!(!at_once, "an attach takes a round trip");
+        // The hub's answer comes, and the caller leaves before it looks.
+        settle().await;
+        assert_eq!(between.count((Way::ToClient, ATTACH, 1)), round + 2);
+        drop(waiting);
+        settle().await;
+        assert_eq!(between.count((Way::ToHub, DETACH, 1)), round + 2, "nothing is left behind");
+    }
+}
+
 // ---- tokens ----------------------------------------------------------------------------------------------------
 
 // ---- streams that break ----------------------------------------------------------------------------------------
