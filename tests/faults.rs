@@ -171,6 +171,82 @@ async fn a_sender_that_came_as_its_caller_left_is_detached() {
 
 // ---- tokens ----------------------------------------------------------------------------------------------------
 
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_never_answered_is_put_again_for_the_next_caller() {
+    let emulator = emulator();
+    let mut lost = false;
+    let (stream, _between) = Between::with(&emulator, move |seen| {
+        let first_answer = seen == (Way::ToClient, TRANSFER, 0) && !lost;
+        lost |= first_answer;
+        !first_answer
+    });
+    let connection = open(stream, &emulator).await;
+    let began = now();
+    let error = connection.sender(HUB).await.expect_err("the answer is lost");
+    assert!(matches!(error, Error::TimedOut { step: Step::Authorize, .. }), "{error:?}");
+    assert_eq!(began.elapsed(), OPEN_TIMEOUT);
+    connection.sender(HUB).await.expect("asked anew");
+    assert_eq!(began.elapsed(), OPEN_TIMEOUT, "at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_never_answered_is_put_again_for_those_who_still_wait() {
+    let emulator = emulator();
+    let mut lost = false;
+    let (stream, _between) = Between::with(&emulator, move |seen| {
+        let first_answer = seen == (Way::ToClient, TRANSFER, 0) && !lost;
+        lost |= first_answer;
+        !first_answer
+    });
+    let connection = open(stream, &emulator).await;
+    let began = now();
+    let later = async {
+        tokio::time::sleep(OPEN_TIMEOUT / 2).await;
+        connection.sender(HUB).await
+    };
+    let (first, second) = tokio::join!(connection.sender(HUB), later);
+    assert!(matches!(first, Err(Error::TimedOut { step: Step::Authorize, .. })), "{first:?}");
+    assert!(second.is_ok(), "{second:?}");
+    assert_eq!(began.elapsed(), OPEN_TIMEOUT, "at the first caller's deadline");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_is_never_answered_is_tried_again_before_the_token_ends() {
+    let emulator = emulator();
+    let mut requests = 0;
+    let (stream, _between) = Between::with(&emulator, move |seen| {
+        requests += usize::from(seen == (Way::ToHub, TRANSFER, 0));
+        // The first is for the sender; the next two are renewals.
+        seen != (Way::ToHub, TRANSFER, 0) || !(2..=3).contains(&requests)
+    });
+    let connection = open_with(stream, &emulator, &options().token_ttl(Duration::from_secs(600))).await;
+    let sender = connection.sender(HUB).await.expect("attached");
+    tokio::time::sleep(Duration::from_secs(650)).await;
+    sender.send(batch_of(sender.batch(), ["event"])).await.expect("the first token has ended, the link has not");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_link_for_tokens_that_goes_takes_the_other_along_and_both_come_back() {
+    let emulator = built(Emulator::builder().event_hub("audit", 1));
+    let (stream, between) = Between::with(&emulator, |_| true);
+    let connection = open(stream, &emulator).await;
+    let sender = connection.sender(HUB).await.expect("attached");
+    for (round, handle) in [0, 1, 0].into_iter().enumerate() {
+        between.say(&detach(0, handle));
+        settle().await;
+        // One pair at a time is what the service takes. Source: event-hubs-wire 5.1.
+        assert_eq!(between.count((Way::ToHub, DETACH, 0)), 2 * (round + 1), "one is answered, one asked for");
+        if round == 0 {
+            connection.sender("audit").await.expect("authorized over new links");
+        } else {
+            tokio::time::sleep(Duration::from_secs(3_500)).await;
+        }
+        assert_eq!(between.count((Way::ToHub, ATTACH, 0)), 2 * (round + 2), "a pair again");
+    }
+    assert_eq!(between.count((Way::ToHub, BEGIN, 0)), 1, "in the session that is there");
+    sender.send(batch_of(sender.batch(), ["event"])).await.expect("accepted");
+}
+
 // ---- streams that break ----------------------------------------------------------------------------------------
 
 /// What a [`Broken`] stream does from now on.

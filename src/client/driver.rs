@@ -369,7 +369,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     fn on_detached(&mut self, link: LinkId, cause: Error) {
         if self.cbs.owns_link(link) {
-            let verdicts = self.cbs.on_lost(&cause);
+            let verdicts = self.cbs.on_lost(&mut self.pump.engine, &cause);
             return self.on_verdicts(verdicts);
         }
         if let Some(reply) = self.detaching.remove(&link) {
@@ -391,7 +391,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn on_session_ended(&mut self, session: SessionId, error: Option<crate::wire::frame::PeerError>) {
         let cause = Error::closed(Scope::Session, error);
         if self.cbs.owns_session(session) {
-            let verdicts = self.cbs.on_lost(&cause);
+            let verdicts = self.cbs.on_session_lost(&mut self.pump.engine, &cause);
             self.on_verdicts(verdicts);
         }
         if self.session == Some(session) {
@@ -490,12 +490,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let is_late = |attaching: &mut Attaching| attaching.request.deadline.at <= now;
         for attaching in self.attaching.extract_if(.., is_late).collect::<Vec<_>>() {
             let step = if attaching.link.is_some() { Step::Attach } else { Step::Authorize };
-            if let Some(link) = attaching.link {
-                self.pump.engine.detach(link, None);
+            match attaching.link {
+                Some(link) => self.pump.engine.detach(link, None),
+                None => self.expire_authorizing(&attaching.request.audience, now),
             }
             let error = attaching.request.deadline.passed(step);
             attaching.end(Err(error));
         }
+    }
+
+    fn expire_authorizing(&mut self, audience: &str, now: Instant) {
+        let waits = |other: &Attaching| other.link.is_none() && other.request.audience == audience;
+        let is_wanted = self.attaching.iter().any(waits);
+        let verdict = self.cbs.on_overdue(&mut self.pump.engine, audience, is_wanted, now);
+        self.on_verdicts(verdict);
     }
 
     fn expire_sending(&mut self, now: Instant) {
