@@ -320,6 +320,47 @@ async fn an_idle_connection_sleeps() {
     assert!(reads < 500, "{reads} reads for some 100 heartbeats");
 }
 
+#[tokio::test(start_paused = true)]
+async fn callers_that_insist_on_a_dead_link_do_not_hold_up_the_others() {
+    let emulator = emulator();
+    let (stream, between) = Between::with(&emulator, |_| true);
+    let connection = open(stream, &emulator).await;
+    let dead = Arc::new(connection.sender(HUB).await.expect("attached"));
+    let alive = connection.sender(HUB).await.expect("attached");
+    between.say(&detach(1, 0));
+    settle().await;
+    let insisting: Vec<_> = (0..300)
+        .map(|_| {
+            let dead = dead.clone();
+            tokio::spawn(async move {
+                let mut batch = batch_of(dead.batch(), ["event"]);
+                while let Err(SendError::NotSent { batch: back, cause: Error::Closed { scope: Scope::Link, .. } }) =
+                    dead.send(batch).await
+                {
+                    batch = back;
+                }
+            })
+        })
+        .collect();
+    settle().await;
+    let mut send = Box::pin(alive.send(batch_of(alive.batch(), ["kept"])));
+    let mut turns = 0;
+    let outcome = loop {
+        if let Poll::Ready(outcome) = std::future::poll_fn(|cx| Poll::Ready(send.as_mut().poll(cx))).await {
+            break outcome;
+        }
+        turns += 1;
+        assert!(turns < 2_000, "the stream never gets its turn");
+        tokio::task::yield_now().await;
+    };
+    outcome.expect("accepted");
+    for task in &insisting {
+        assert!(!task.is_finished());
+        task.abort();
+    }
+    assert_eq!(stored(&emulator), ["kept"]);
+}
+
 // ---- all of it at once -----------------------------------------------------------------------------------------
 
 /// A small generator of numbers that look random and are the same on every run. Source: xorshift64*.

@@ -18,6 +18,9 @@ use crate::engine::{Attach, DeliveryKey, Event, LinkId, LinkRole, Outcome, Outgo
 use crate::pump::Pump;
 use crate::wire::batch::MESSAGE_FORMAT;
 
+/// Commands taken in a row before the stream gets its turn: many, since what they send leaves in one write.
+const COMMANDS_IN_A_ROW: usize = 64;
+
 /// What a caller asks of the connection's task. A caller that went away is noticed when its reply finds nobody.
 pub(super) enum Command {
     Attach(AttachRequest),
@@ -104,6 +107,7 @@ struct Closing {
 pub(super) struct Driver<S> {
     pump: Pump<S>,
     commands: mpsc::UnboundedReceiver<Command>,
+    commands_in_a_row: usize,
     epitaph: Arc<Epitaph>,
     close_timeout: std::time::Duration,
     opening: Option<(Deadline, oneshot::Sender<Result<(), Error>>)>,
@@ -140,6 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         Self {
             pump,
             commands,
+            commands_in_a_row: 0,
             epitaph,
             close_timeout,
             opening: Some(opening),
@@ -181,11 +186,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let wake = self.next_wake();
         let abandoned = self.closing.is_some() && self.commands.is_closed();
         poll_fn(|cx| {
-            match self.commands.poll_recv(cx) {
-                Poll::Ready(Some(command)) => return Poll::Ready(Woken::Command(command)),
-                Poll::Ready(None) if !abandoned => return Poll::Ready(Woken::Abandoned),
-                _ => {}
+            if self.commands_in_a_row == COMMANDS_IN_A_ROW {
+                cx.waker().wake_by_ref();
+            } else {
+                match self.commands.poll_recv(cx) {
+                    Poll::Ready(Some(command)) => {
+                        self.commands_in_a_row += 1;
+                        return Poll::Ready(Woken::Command(command));
+                    }
+                    Poll::Ready(None) if !abandoned => return Poll::Ready(Woken::Abandoned),
+                    _ => {}
+                }
             }
+            self.commands_in_a_row = 0;
             self.pump.poll(cx, wake).map(|()| Woken::Engine)
         })
         .await
