@@ -48,8 +48,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         }
         loop {
             self.engine.pump();
-            let moved = self.poll_write_all(cx).and_then(|()| self.poll_read(cx));
-            match moved {
+            let wrote = self.poll_write_all(cx);
+            if wrote.is_err() {
+                self.engine.stop_writing();
+            }
+            // Read all the same: a peer that takes nothing any more may have said why.
+            let read = self.poll_read(cx);
+            match wrote.and(read) {
                 Err(error) => self.fail(error),
                 Ok(_) if self.engine.has_events() => {}
                 // What was read may have been answered: write that before waiting.

@@ -311,6 +311,16 @@ async fn breakable(emulator: &Emulator) -> (Connection, Sender, Arc<Mutex<Option
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_hubs_last_words_count_though_nothing_can_be_written_any_more() {
+    let emulator = emulator();
+    let (_connection, sender, fault, _) = breakable(&emulator).await;
+    *fault.lock().expect("no panic") = Some(Fault::WritesFail(forced_close()));
+    let error = sender.send(batch_of(sender.batch(), ["event"])).await.expect_err("the stream is broken");
+    let SendError::NotSent { cause, .. } = &error else { panic!("no byte left: {error:?}") };
+    assert_eq!((cause.scope(), cause.condition()), (Some(Scope::Connection), Some("amqp:connection:forced")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_connection_sleeps() {
     let emulator = emulator();
     let (_connection, _sender, _, reads) = breakable(&emulator).await;
