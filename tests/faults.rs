@@ -321,6 +321,22 @@ async fn the_hubs_last_words_count_though_nothing_can_be_written_any_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_never_pauses_does_not_stop_the_clock() {
+    let emulator = emulator();
+    let (_connection, sender, fault, reads) = breakable(&emulator).await;
+    *fault.lock().expect("no panic") = Some(Fault::Flood);
+    let began = now();
+    let mut send = Box::pin(sender.send(batch_of(sender.batch(), ["event"])));
+    std::future::poll_fn(|cx| Poll::Ready(assert!(send.as_mut().poll(cx).is_pending()))).await;
+    tokio::task::yield_now().await;
+    tokio::time::advance(SEND_TIMEOUT).await;
+    let error = send.await.expect_err("no outcome was read");
+    assert!(matches!(error, SendError::Unknown { cause: Error::TimedOut { .. }, .. }), "{error:?}");
+    assert_eq!(began.elapsed(), SEND_TIMEOUT);
+    assert!(reads.load(Ordering::Relaxed) < FLOOD_READS, "the clock waits for no pause");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_connection_sleeps() {
     let emulator = emulator();
     let (_connection, _sender, _, reads) = breakable(&emulator).await;
