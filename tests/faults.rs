@@ -140,6 +140,10 @@ async fn open_with(
     Connection::open_over(stream, &connection_string(emulator), options).await.expect("opens")
 }
 
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
+}
+
 /// Lets every other task run until nothing is left to do without time passing.
 async fn settle() {
     for _ in 0..200 {
@@ -158,8 +162,7 @@ async fn a_sender_that_came_as_its_caller_left_is_detached() {
     settle().await;
     for round in 0..3 {
         let mut waiting = Box::pin(connection.sender(HUB));
-        let at_once = std::future::poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_ready())).await;
-        assert!(!at_once, "an attach takes a round trip");
+        assert!(poll_once(waiting.as_mut()).await.is_pending(), "an attach takes a round trip");
         // The hub's answer comes, and the caller leaves before it looks.
         settle().await;
         assert_eq!(between.count((Way::ToClient, ATTACH, 1)), round + 2);
@@ -327,7 +330,7 @@ async fn a_peer_that_never_pauses_does_not_stop_the_clock() {
     *fault.lock().expect("no panic") = Some(Fault::Flood);
     let began = now();
     let mut send = Box::pin(sender.send(batch_of(sender.batch(), ["event"])));
-    std::future::poll_fn(|cx| Poll::Ready(assert!(send.as_mut().poll(cx).is_pending()))).await;
+    assert!(poll_once(send.as_mut()).await.is_pending());
     tokio::task::yield_now().await;
     tokio::time::advance(SEND_TIMEOUT).await;
     let error = send.await.expect_err("no outcome was read");
@@ -372,7 +375,7 @@ async fn callers_that_insist_on_a_dead_link_do_not_hold_up_the_others() {
     let mut send = Box::pin(alive.send(batch_of(alive.batch(), ["kept"])));
     let mut turns = 0;
     let outcome = loop {
-        if let Poll::Ready(outcome) = std::future::poll_fn(|cx| Poll::Ready(send.as_mut().poll(cx))).await {
+        if let Poll::Ready(outcome) = poll_once(send.as_mut()).await {
             break outcome;
         }
         turns += 1;

@@ -185,7 +185,7 @@ async fn silent_once_attached(emulator: &hubwire::emulator::Emulator) -> (Connec
     for limit in 0.. {
         let stream = relay(emulator, limit, Then::Stall);
         let Ok(connection) = Connection::open_over(stream, &connection_string, &options).await else { continue };
-        if let Ok(_) = connection.sender(HUB).await {
+        if connection.sender(HUB).await.is_ok() {
             // The attach has come whole: let the flow behind it through as well, and nothing whole after that.
             let stream = relay(emulator, limit + CREDIT_FLOW_LEN, Then::Stall);
             let connection = Connection::open_over(stream, &connection_string, &options).await.expect("as before");
