@@ -151,7 +151,7 @@ impl Connection {
 
     /// Waits for what was sent to be settled, then says goodbye; all within [`Options::close_timeout`]. What is not
     /// settled by then ends as [`SendError::Unknown`](super::SendError::Unknown) or `NotSent` for its own caller.
-    /// Calling it again, or on a connection that fell, does no harm.
+    /// Calling it again does no harm; on a connection that fell it returns at once.
     ///
     /// # Cancel
     /// The goodbye goes on without its caller.

@@ -355,7 +355,8 @@ pub enum SendError {
         /// Why.
         cause: Error,
     },
-    /// It left, whole or in part, and no outcome came: it may be stored or not. Sending it again may duplicate.
+    /// It left, whole or in part, or was about to, and no outcome came: it may be stored or not. Sending it again may
+    /// duplicate.
     #[error("the batch's outcome is unknown: {cause}")]
     Unknown {
         /// What may have been stored.

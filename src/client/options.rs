@@ -76,8 +76,8 @@ impl Options {
         self
     }
 
-    /// How long a signed token holds. It is renewed on the open connection in time, so longer buys little.
-    /// Default 1 h.
+    /// How long a signed token holds. It is renewed on the open connection in time, so longer buys little. Less than a
+    /// minute is too short to be renewed in time. Default 1 h.
     #[must_use]
     pub fn token_ttl(mut self, ttl: Duration) -> Self {
         self.token_ttl = ttl;
