@@ -16,6 +16,8 @@ use crate::engine::Connection;
 const WRITE_SLICES: usize = 32;
 /// Reads in a row before writing, and the owner, get their turn.
 const READS_IN_A_ROW: usize = 8;
+/// Turns of writing and reading before time, and the owner, get theirs.
+const TURNS_IN_A_ROW: usize = 16;
 
 /// An engine and the stream that it talks over.
 ///
@@ -46,10 +48,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         if self.engine.is_closed() {
             return Poll::Ready(());
         }
-        loop {
+        for _ in 0..TURNS_IN_A_ROW {
             self.engine.pump();
-            let moved = self.poll_write_all(cx).and_then(|()| self.poll_read(cx));
-            match moved {
+            let wrote = self.poll_write_all(cx);
+            if wrote.is_err() {
+                self.engine.stop_writing();
+            }
+            // Read all the same: a peer that takes nothing any more may have said why.
+            let read = self.poll_read(cx);
+            match wrote.and(read) {
                 Err(error) => self.fail(error),
                 Ok(_) if self.engine.has_events() => {}
                 // What was read may have been answered: write that before waiting.
@@ -58,6 +65,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             }
             return Poll::Ready(());
         }
+        // The peer never pauses.
+        cx.waker().wake_by_ref();
+        self.poll_time(cx, wake)
     }
 
     /// What ended the stream, if it was the stream that ended.
@@ -136,11 +146,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         loop {
             let due = [wake, self.engine.next_timeout()].into_iter().flatten().min();
             let Some(due) = due else { return Poll::Pending };
-            let due = tokio::time::Instant::from_std(due);
-            if self.timer.deadline() != due {
-                self.timer.as_mut().reset(due);
+            // The timer is for waiting only: it does not fire while a peer that never pauses uses up the task's budget.
+            if clock::now() < due {
+                let due = tokio::time::Instant::from_std(due);
+                if self.timer.deadline() != due {
+                    self.timer.as_mut().reset(due);
+                }
+                ready!(self.timer.as_mut().poll(cx));
             }
-            ready!(self.timer.as_mut().poll(cx));
             let now = clock::now();
             self.engine.handle_timeout(now);
             // A heartbeat that falls due is queued, and leaves with the next poll.

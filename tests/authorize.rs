@@ -103,6 +103,24 @@ async fn tokens_are_renewed_in_time_on_the_open_connection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_clock_that_stands_still_ends_in_the_hubs_own_words() {
+    let emulator = emulator();
+    #[allow(clippy::disallowed_methods, reason = "where the stopped clock stopped")]
+    let stopped = SystemTime::now();
+    let options = Options::default().token_ttl(Duration::from_secs(600)).wall_clock(move || stopped);
+    let connection = connect(&emulator, &options).await;
+    let sender = connection.sender(HUB).await.expect("the token is fresh");
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    let dropped = sender.send(batch_of(sender.batch(), ["late"])).await.expect_err("its token has expired");
+    assert!(dropped.to_string().contains("ExpiredToken"), "{dropped}");
+    // The first call finds that the grant is gone, the next one asks for a new one, and hears why it cannot be.
+    let _ = connection.sender(HUB).await.expect_err("the grant is gone");
+    let refused = connection.sender(HUB).await.expect_err("a token of an hour ago");
+    assert!(matches!(&refused, Error::TokenRefused { status: 401, .. }), "{refused:?}");
+    assert!(refused.to_string().contains("clock"), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_connection_stays_alive_by_heartbeats() {
     let emulator = emulator();
     let connection = connect(&emulator, &options()).await;

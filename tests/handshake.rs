@@ -164,6 +164,16 @@ async fn a_silent_peer_is_given_up_at_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_name_too_long_for_the_open_is_the_callers_to_mend() {
+    let emulator = emulator();
+    let options = options().container_id("c".repeat(600));
+    let error = Connection::open_over(emulator.connect(), &connection_string(&emulator), &options).await;
+    let error = error.expect_err("600 bytes in a frame of 512");
+    assert!(matches!(&error, Error::CannotOpen { what } if what.contains("512")), "{error:?}");
+    assert_eq!(error.fault(), Fault::Caller);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cancelled_open_closes_its_stream() {
     let (client, mut peer) = tokio::io::duplex(1 << 16);
     let (connection_string, options) = (any_connection_string(), options());

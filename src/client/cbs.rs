@@ -19,7 +19,7 @@ const REPLY_TO: &str = "hubwire-cbs";
 const ANSWER_CREDIT: u32 = 100;
 /// Bytes of an answer; more is not kept. It is a status and a sentence.
 const MAX_ANSWER_LEN: u64 = 64 * 1024;
-/// After a renewal that failed: not again before this.
+/// After a renewal that failed, or a request that was not answered: not again before this.
 const RENEWAL_FLOOR: Duration = Duration::from_secs(30);
 /// Keys of our own messages, told from batches by their highest bit.
 const KEY_BIT: DeliveryKey = 1 << 63;
@@ -29,9 +29,12 @@ pub(super) struct Cbs {
     credential: Credential,
     ttl: Duration,
     wall_clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    /// The links' own; it stays when they go.
+    session: Option<SessionId>,
     requests: Option<LinkId>,
     answers: Option<LinkId>,
     attached: usize,
+    next_pair: u64,
     next_message_id: u64,
     audiences: HashMap<String, State>,
 }
@@ -39,9 +42,17 @@ pub(super) struct Cbs {
 /// Where the authorization of an audience stands.
 #[derive(Debug)]
 struct State {
-    /// The request without an answer yet.
-    asked: Option<u64>,
+    asked: Option<Asked>,
     granted: bool,
+    renew_at: Option<Instant>,
+}
+
+/// A request without an answer yet.
+#[derive(Debug)]
+struct Asked {
+    message_id: u64,
+    at: Instant,
+    /// When its token should be replaced, if it is taken.
     renew_at: Option<Instant>,
 }
 
@@ -62,9 +73,11 @@ impl Cbs {
             credential,
             ttl,
             wall_clock,
+            session: None,
             requests: None,
             answers: None,
             attached: 0,
+            next_pair: 0,
             next_message_id: 0,
             audiences: HashMap::new(),
         }
@@ -72,9 +85,11 @@ impl Cbs {
 
     /// Asks for both links in a session of their own. Needs no open connection: it leaves with the open.
     pub(super) fn attach(&mut self, engine: &mut Connection) {
-        let Some(session) = engine.begin() else { return };
-        self.answers = attach(engine, session, LinkRole::Receiver, Some(NODE), Some(REPLY_TO));
-        self.requests = attach(engine, session, LinkRole::Sender, Some(REPLY_TO), Some(NODE));
+        self.session = self.session.or_else(|| engine.begin());
+        let Some(session) = self.session else { return };
+        self.next_pair += 1;
+        self.answers = attach(engine, session, LinkRole::Receiver, self.next_pair);
+        self.requests = attach(engine, session, LinkRole::Sender, self.next_pair);
     }
 
     pub(super) fn owns_link(&self, link: LinkId) -> bool {
@@ -82,7 +97,7 @@ impl Cbs {
     }
 
     pub(super) fn owns_session(&self, session: SessionId) -> bool {
-        self.requests.or(self.answers).is_some_and(|link| link.session == session)
+        self.session == Some(session)
     }
 
     pub(super) fn owns_key(key: DeliveryKey) -> bool {
@@ -137,22 +152,55 @@ impl Cbs {
         self.ask(engine, audience.to_owned(), now).map(|verdict| verdict.result)
     }
 
+    /// The hub refused a link on what it had granted.
+    pub(super) fn revoke(&mut self, audience: &str) {
+        if self.audiences.get(audience).is_some_and(|state| state.granted) {
+            self.audiences.remove(audience);
+        }
+    }
+
     /// Sends a request; a verdict only when it cannot even be sent.
     fn ask(&mut self, engine: &mut Connection, audience: String, now: Instant) -> Option<Verdict> {
+        self.take_back(engine, &audience);
         let token = self.token(&audience);
         self.next_message_id += 1;
         let message_id = self.next_message_id;
         let payload = put_token::request(message_id, REPLY_TO, &audience, &token);
         let outgoing = Outgoing { key: message_id | KEY_BIT, message_format: 0, payload, settled: false };
         if self.requests.is_none_or(|link| engine.send(link, outgoing).is_err()) {
-            self.audiences.remove(&audience);
-            return Some(Verdict { audience, result: Err(lost_node(None)) });
+            return Some(self.refused(audience, lost_node(None), now));
         }
         let renew_at = self.renewal(&token, now);
         if let Some(state) = self.audiences.get_mut(&audience) {
-            (state.asked, state.renew_at) = (Some(message_id), renew_at);
+            state.asked = Some(Asked { message_id, at: now, renew_at });
         }
         None
+    }
+
+    /// Forgets the request for `audience`, and an answer to it.
+    fn take_back(&mut self, engine: &mut Connection, audience: &str) {
+        let asked = self.audiences.get_mut(audience).and_then(|state| state.asked.take());
+        if let (Some(asked), Some(link)) = (asked, self.requests) {
+            engine.cancel(link, asked.message_id | KEY_BIT);
+        }
+    }
+
+    /// Somebody's time for the answer is up. Others may still want it, and it may be lost: then it is asked for anew.
+    pub(super) fn on_overdue(
+        &mut self,
+        engine: &mut Connection,
+        audience: &str,
+        is_wanted: bool,
+        now: Instant,
+    ) -> Option<Verdict> {
+        let state = self.audiences.get(audience).filter(|state| !state.granted)?;
+        if !is_wanted {
+            self.take_back(engine, audience);
+            self.audiences.remove(audience);
+            return None;
+        }
+        let is_lost = state.asked.as_ref().is_some_and(|asked| now.duration_since(asked.at) >= RENEWAL_FLOOR);
+        if is_lost { self.ask(engine, audience.to_owned(), now) } else { None }
     }
 
     fn token(&self, audience: &str) -> SasToken {
@@ -187,6 +235,7 @@ impl Cbs {
         let can_ask = self.has_links(engine) && self.is_attached();
         for audience in due {
             if let Some(state) = self.audiences.get_mut(&audience) {
+                // Unless the answer says better.
                 state.renew_at = now.checked_add(RENEWAL_FLOOR);
             }
             if can_ask {
@@ -210,15 +259,21 @@ impl Cbs {
         }
         engine.set_credit(link, ANSWER_CREDIT);
         let answer = Answer::decode(delivery.payload.as_ref()?).ok()?;
-        let asked = |state: &State| state.asked.is_some() && state.asked == answer.correlation_id;
-        let audience = self.audiences.iter().find(|(_, state)| asked(state))?.0.clone();
+        let audience = self.asked_by(answer.correlation_id?)?;
         Some(self.on_answer(audience, &answer, now))
+    }
+
+    /// The audience that the request `message_id` is for.
+    fn asked_by(&self, message_id: u64) -> Option<String> {
+        let asked = |state: &State| state.asked.as_ref().is_some_and(|asked| asked.message_id == message_id);
+        self.audiences.iter().find(|(_, state)| asked(state)).map(|(audience, _)| audience.clone())
     }
 
     fn on_answer(&mut self, audience: String, answer: &Answer, now: Instant) -> Verdict {
         if answer.is_success() {
             if let Some(state) = self.audiences.get_mut(&audience) {
-                (state.asked, state.granted) = (None, true);
+                state.renew_at = state.asked.take().and_then(|asked| asked.renew_at);
+                state.granted = true;
             }
             return Verdict { audience, result: Ok(()) };
         }
@@ -245,8 +300,7 @@ impl Cbs {
 
     /// The request message itself was settled: only a refusal says anything.
     pub(super) fn on_outcome(&mut self, key: DeliveryKey, outcome: Outcome, now: Instant) -> Option<Verdict> {
-        let message_id = key & !KEY_BIT;
-        let audience = self.audiences.iter().find(|(_, state)| state.asked == Some(message_id))?.0.clone();
+        let audience = self.asked_by(key & !KEY_BIT)?;
         let error = match outcome {
             Outcome::Accepted => return None,
             Outcome::Rejected(error) => lost_node(error),
@@ -256,9 +310,20 @@ impl Cbs {
         Some(self.refused(audience, error, now))
     }
 
-    /// The links are gone: everything that waits fails for `cause`. Granted tokens hold until they expire.
-    pub(super) fn on_lost(&mut self, cause: &Error) -> Vec<Verdict> {
-        (self.requests, self.answers, self.attached) = (None, None, 0);
+    /// The session is gone, and the links with it.
+    pub(super) fn on_session_lost(&mut self, engine: &mut Connection, cause: &Error) -> Vec<Verdict> {
+        self.session = None;
+        self.on_lost(engine, cause)
+    }
+
+    /// A link is gone: everything that waits fails for `cause`. Granted tokens hold until they expire.
+    ///
+    /// The other link is given up as well: the service takes one pair at a time. Source: event-hubs-wire 5.1.
+    pub(super) fn on_lost(&mut self, engine: &mut Connection, cause: &Error) -> Vec<Verdict> {
+        for link in [self.requests.take(), self.answers.take()].into_iter().flatten() {
+            engine.detach(link, None);
+        }
+        self.attached = 0;
         let waiting = self.audiences.iter().filter(|(_, state)| !state.granted);
         let waiting: Vec<String> = waiting.map(|(audience, _)| audience.clone()).collect();
         self.audiences.retain(|_, state| {
@@ -269,22 +334,16 @@ impl Cbs {
     }
 }
 
-fn attach(
-    engine: &mut Connection,
-    session: SessionId,
-    role: LinkRole,
-    source: Option<&str>,
-    target: Option<&str>,
-) -> Option<LinkId> {
-    let (direction, max_message_size) = match role {
-        LinkRole::Sender => ("requests", 0),
-        LinkRole::Receiver => ("answers", MAX_ANSWER_LEN),
+fn attach(engine: &mut Connection, session: SessionId, role: LinkRole, pair: u64) -> Option<LinkId> {
+    let (direction, source, target, max_message_size) = match role {
+        LinkRole::Sender => ("requests", REPLY_TO, NODE, 0),
+        LinkRole::Receiver => ("answers", NODE, REPLY_TO, MAX_ANSWER_LEN),
     };
     let attach = Attach {
-        name: format!("{REPLY_TO}-{direction}"),
+        name: format!("{REPLY_TO}-{direction}-{pair}"),
         role,
-        source: source.map(str::to_owned),
-        target: target.map(str::to_owned),
+        source: Some(source.to_owned()),
+        target: Some(target.to_owned()),
         max_message_size,
         properties: None,
     };

@@ -143,14 +143,15 @@ impl Connection {
             reply,
         };
         self.inner.ask(Command::Attach(request))?;
-        let attached = answer.await.map_err(|_| self.inner.cause())??;
+        let mut answer = DetachOnDrop { connection: &self.inner, answer };
+        let attached = (&mut answer.answer).await.map_err(|_| self.inner.cause())??;
         let Attached { link, max_message_size } = attached;
         Ok(Sender::new(self.inner.clone(), link, max_message_size, partition_id))
     }
 
     /// Waits for what was sent to be settled, then says goodbye; all within [`Options::close_timeout`]. What is not
     /// settled by then ends as [`SendError::Unknown`](super::SendError::Unknown) or `NotSent` for its own caller.
-    /// Calling it again, or on a connection that fell, does no harm.
+    /// Calling it again does no harm; on a connection that fell it returns at once.
     ///
     /// # Cancel
     /// The goodbye goes on without its caller.
@@ -176,6 +177,22 @@ impl Inner {
 
     pub(super) fn next_key(&self) -> u64 {
         self.next_key.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// Detaches a link that came while its caller was leaving.
+struct DetachOnDrop<'a> {
+    connection: &'a Inner,
+    answer: oneshot::Receiver<Result<Attached, Error>>,
+}
+
+impl Drop for DetachOnDrop<'_> {
+    fn drop(&mut self) {
+        // From here on the connection's task notices by itself; an answer that was taken is not there any more.
+        self.answer.close();
+        if let Ok(Ok(Attached { link, .. })) = self.answer.try_recv() {
+            let _ = self.connection.ask(Command::Detach { link, reply: None });
+        }
     }
 }
 

@@ -17,6 +17,10 @@ use crate::clock;
 use crate::engine::{Attach, DeliveryKey, Event, LinkId, LinkRole, Outcome, Outgoing, SessionId};
 use crate::pump::Pump;
 use crate::wire::batch::MESSAGE_FORMAT;
+use crate::wire::condition::UNAUTHORIZED_ACCESS;
+
+/// Commands taken in a row before the stream gets its turn: many, since what they send leaves in one write.
+const COMMANDS_IN_A_ROW: usize = 64;
 
 /// What a caller asks of the connection's task. A caller that went away is noticed when its reply finds nobody.
 pub(super) enum Command {
@@ -104,6 +108,7 @@ struct Closing {
 pub(super) struct Driver<S> {
     pump: Pump<S>,
     commands: mpsc::UnboundedReceiver<Command>,
+    commands_in_a_row: usize,
     epitaph: Arc<Epitaph>,
     close_timeout: std::time::Duration,
     opening: Option<(Deadline, oneshot::Sender<Result<(), Error>>)>,
@@ -140,6 +145,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         Self {
             pump,
             commands,
+            commands_in_a_row: 0,
             epitaph,
             close_timeout,
             opening: Some(opening),
@@ -181,11 +187,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let wake = self.next_wake();
         let abandoned = self.closing.is_some() && self.commands.is_closed();
         poll_fn(|cx| {
-            match self.commands.poll_recv(cx) {
-                Poll::Ready(Some(command)) => return Poll::Ready(Woken::Command(command)),
-                Poll::Ready(None) if !abandoned => return Poll::Ready(Woken::Abandoned),
-                _ => {}
+            if self.commands_in_a_row == COMMANDS_IN_A_ROW {
+                cx.waker().wake_by_ref();
+            } else {
+                match self.commands.poll_recv(cx) {
+                    Poll::Ready(Some(command)) => {
+                        self.commands_in_a_row += 1;
+                        return Poll::Ready(Woken::Command(command));
+                    }
+                    Poll::Ready(None) if !abandoned => return Poll::Ready(Woken::Abandoned),
+                    _ => {}
+                }
             }
+            self.commands_in_a_row = 0;
             self.pump.poll(cx, wake).map(|()| Woken::Engine)
         })
         .await
@@ -369,14 +383,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     fn on_detached(&mut self, link: LinkId, cause: Error) {
         if self.cbs.owns_link(link) {
-            let verdicts = self.cbs.on_lost(&cause);
+            let verdicts = self.cbs.on_lost(&mut self.pump.engine, &cause);
             return self.on_verdicts(verdicts);
         }
         if let Some(reply) = self.detaching.remove(&link) {
             let _ = reply.send(());
         }
         if let Some(index) = self.attaching.iter().position(|attaching| attaching.link == Some(link)) {
-            self.attaching.swap_remove(index).end(Err(cause.clone()));
+            let attaching = self.attaching.swap_remove(index);
+            if cause.condition() == Some(UNAUTHORIZED_ACCESS) {
+                // Whatever was granted holds no longer: the next caller puts a fresh token.
+                self.cbs.revoke(&attaching.request.audience);
+            }
+            attaching.end(Err(cause.clone()));
         }
         self.lose_senders(&cause, |lost| lost == link);
     }
@@ -391,7 +410,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn on_session_ended(&mut self, session: SessionId, error: Option<crate::wire::frame::PeerError>) {
         let cause = Error::closed(Scope::Session, error);
         if self.cbs.owns_session(session) {
-            let verdicts = self.cbs.on_lost(&cause);
+            let verdicts = self.cbs.on_session_lost(&mut self.pump.engine, &cause);
             self.on_verdicts(verdicts);
         }
         if self.session == Some(session) {
@@ -490,19 +509,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let is_late = |attaching: &mut Attaching| attaching.request.deadline.at <= now;
         for attaching in self.attaching.extract_if(.., is_late).collect::<Vec<_>>() {
             let step = if attaching.link.is_some() { Step::Attach } else { Step::Authorize };
-            if let Some(link) = attaching.link {
-                self.pump.engine.detach(link, None);
+            match attaching.link {
+                Some(link) => self.pump.engine.detach(link, None),
+                None => self.expire_authorizing(&attaching.request.audience, now),
             }
             let error = attaching.request.deadline.passed(step);
             attaching.end(Err(error));
         }
     }
 
+    fn expire_authorizing(&mut self, audience: &str, now: Instant) {
+        let waits = |other: &Attaching| other.link.is_none() && other.request.audience == audience;
+        let is_wanted = self.attaching.iter().any(waits);
+        let verdict = self.cbs.on_overdue(&mut self.pump.engine, audience, is_wanted, now);
+        self.on_verdicts(verdict);
+    }
+
     fn expire_sending(&mut self, now: Instant) {
-        while let Some(&(at, key)) = self.send_deadlines.first()
-            && at <= now
+        while self.send_deadlines.first().is_some_and(|(at, _)| *at <= now)
+            && let Some((_, key)) = self.send_deadlines.pop_first()
         {
-            let Some(sending) = self.forget(key) else { continue };
+            let Some(sending) = self.sending.remove(&key) else { continue };
             let engine = &mut self.pump.engine;
             let settlement = match engine.cancel(sending.link, key) {
                 Some(Outcome::NotSent) => {

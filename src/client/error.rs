@@ -153,7 +153,7 @@ pub enum Error {
         description: String,
     },
     /// The hub ended a part of the connection; `condition` is its own word, e.g. `amqp:link:detach-forced`.
-    #[error("the hub closed the {scope}: {condition}: {description}; {}", condition::advice(.condition))]
+    #[error("the hub closed the {scope}{}", said(.condition, .description))]
     Closed {
         /// What ended.
         scope: Scope,
@@ -205,6 +205,12 @@ pub enum Error {
     /// A batch with a partition key on a link to one partition: the hub would refuse it.
     #[error("a partition key and a partition id contradict each other; send keyed batches to the event hub itself")]
     KeyOnPartition,
+    /// The connection could not be asked for: the container id or the host's name is too long.
+    #[error("the connection cannot be opened: {what}")]
+    CannotOpen {
+        /// Which limit.
+        what: String,
+    },
     /// The link could not be asked for within the peer's limits.
     #[error("the link cannot be attached: {what}")]
     CannotAttach {
@@ -212,7 +218,7 @@ pub enum Error {
         what: String,
     },
     /// This side closed the connection or the sender.
-    #[error("closed by this side; open a new connection")]
+    #[error("closed by this side; open a new connection, or make a new sender")]
     ShutDown,
 }
 
@@ -248,6 +254,7 @@ impl Error {
             | Self::EmptyBatch
             | Self::BatchTooLarge { .. }
             | Self::KeyOnPartition
+            | Self::CannotOpen { .. }
             | Self::CannotAttach { .. }
             | Self::ShutDown => Fault::Caller,
             Self::Closed { condition, .. } if is_callers(condition) => Fault::Caller,
@@ -300,6 +307,7 @@ impl Error {
             CloseCause::Violation(what) => Self::Violation { what },
             CloseCause::IdleTimeout(after) => Self::IdleTimeout { after },
             CloseCause::Unopened => Self::ShutDown,
+            CloseCause::OpenTooLong(error) => Self::CannotOpen { what: error.to_string() },
             CloseCause::Stream => Self::lost(failure),
         }
     }
@@ -324,6 +332,16 @@ fn is_callers(condition: &str) -> bool {
     [NOT_FOUND, UNAUTHORIZED_ACCESS, NOT_ALLOWED, ARGUMENT_ERROR, ARGUMENT_OUT_OF_RANGE].contains(&condition)
 }
 
+/// What the hub said, as far as it did, and what that calls for.
+fn said(condition: &str, description: &str) -> String {
+    match (condition, description) {
+        ("", "") => " without a word; try again, and look at it with a trace if it comes back".to_owned(),
+        ("", description) => format!(": {description}"),
+        (condition, "") => format!(": {condition}; {}", condition::advice(condition)),
+        _ => format!(": {condition}: {description}; {}", condition::advice(condition)),
+    }
+}
+
 fn status_advice(status: i64) -> &'static str {
     match status {
         401 | 403 => "check the key's name, the key, its Send right, and this machine's clock",
@@ -338,7 +356,7 @@ fn status_advice(status: i64) -> &'static str {
 #[non_exhaustive]
 pub enum SendError {
     /// The hub looked at it and refused it. None of its events is stored.
-    #[error("the hub rejected the batch: {condition}: {description}; {}", condition::advice(.condition))]
+    #[error("the hub rejected the batch{}", said(.condition, .description))]
     Rejected {
         /// What was refused.
         batch: Batch,
@@ -355,7 +373,8 @@ pub enum SendError {
         /// Why.
         cause: Error,
     },
-    /// It left, whole or in part, and no outcome came: it may be stored or not. Sending it again may duplicate.
+    /// It left, whole or in part, or was about to, and no outcome came: it may be stored or not. Sending it again may
+    /// duplicate.
     #[error("the batch's outcome is unknown: {cause}")]
     Unknown {
         /// What may have been stored.

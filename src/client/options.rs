@@ -76,8 +76,8 @@ impl Options {
         self
     }
 
-    /// How long a signed token holds. It is renewed on the open connection in time, so longer buys little.
-    /// Default 1 h.
+    /// How long a signed token holds. It is renewed on the open connection in time, so longer buys little. Less than a
+    /// minute is too short to be renewed in time. Default 1 h.
     #[must_use]
     pub fn token_ttl(mut self, ttl: Duration) -> Self {
         self.token_ttl = ttl;
@@ -91,7 +91,8 @@ impl Options {
         self
     }
 
-    /// Put before hubwire's own in the `user-agent` that the hub sees. At most what fits a frame of 512 bytes.
+    /// Put before hubwire's own in the `user-agent` that the hub sees. When the `open` would not fit the 512 bytes that
+    /// a hub must take, it goes without any of its properties, this one included.
     #[must_use]
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.user_agent = Some(user_agent.into());

@@ -138,8 +138,7 @@ impl Sender {
     }
 
     /// Detaches the link, and waits for the hub to agree, within
-    /// [`Options::close_timeout`](super::Options::close_timeout). Sends that are still under way end as unknown or not
-    /// sent: await them first.
+    /// [`Options::close_timeout`](super::Options::close_timeout).
     ///
     /// # Cancel
     /// The link is detached all the same.

@@ -95,6 +95,8 @@ pub(crate) enum CloseCause {
     Stream,
     /// We closed before the connection was open.
     Unopened,
+    /// Our container-id and hostname do not fit the 512 bytes that a peer must take.
+    OpenTooLong(FrameTooLarge),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,6 +190,8 @@ pub(crate) struct Connection {
     heartbeat_every: Option<Duration>,
     last_received: Instant,
     last_written: Instant,
+    /// Where in the stream writing ended for good, if it ended before the connection.
+    cut_at: Option<u64>,
 }
 
 impl Connection {
@@ -213,6 +217,7 @@ impl Connection {
             heartbeat_every: None,
             last_received: now,
             last_written: now,
+            cut_at: None,
             config,
         };
         if client {
@@ -311,7 +316,7 @@ impl Connection {
             self.phase = Phase::CloseSent;
             self.check_fit();
         } else {
-            self.closed(CloseCause::Unopened, None);
+            self.closed(CloseCause::Unopened);
         }
     }
 
@@ -326,9 +331,14 @@ impl Connection {
 
     /// The stream is gone: resolves everything that was under way by what the stream had taken.
     pub(crate) fn abandon(&mut self) {
-        let written = self.shared.out.written();
+        self.stop_writing();
+        self.closed(CloseCause::Stream);
+    }
+
+    /// The stream takes nothing more. What waits for it never leaves, and is called unsent when the connection ends.
+    pub(crate) fn stop_writing(&mut self) {
+        self.cut_at.get_or_insert(self.shared.out.written());
         self.shared.out.clear();
-        self.closed(CloseCause::Stream, Some(written));
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -400,7 +410,7 @@ impl Connection {
                     let spoken = if self.phase == Phase::SaslHeader { SASL_HEADER } else { AMQP_HEADER };
                     self.shared.out.put_slice(&spoken);
                 }
-                self.closed(CloseCause::NotAmqp(header), None);
+                self.closed(CloseCause::NotAmqp(header));
             }
         }
     }
@@ -462,14 +472,13 @@ impl Connection {
             && now.saturating_duration_since(self.last_received) >= timeout
         {
             let error = PeerError::new("amqp:resource-limit-exceeded", "nothing came within the idle time-out");
-            let written = self.shared.out.written();
             if self.shared.out.is_empty() {
                 self.say_close(Some(&error));
             } else {
-                // The peer takes nothing; and what is called unsent below must not leave after all.
-                self.shared.out.clear();
+                // The peer takes nothing.
+                self.stop_writing();
             }
-            return self.closed(CloseCause::IdleTimeout(timeout), Some(written));
+            return self.closed(CloseCause::IdleTimeout(timeout));
         }
         if self.heartbeat_due().is_some_and(|due| due <= now) {
             self.shared.out.put_slice(&HEARTBEAT);
@@ -506,7 +515,7 @@ impl Connection {
         let offered = &offer.sasl_server_mechanisms.0;
         if !offered.iter().any(|mechanism| mechanism.as_str() == "ANONYMOUS") {
             let offered = offered.iter().map(|mechanism| mechanism.as_str().to_owned()).collect();
-            return self.closed(CloseCause::NoMechanism(offered), None);
+            return self.closed(CloseCause::NoMechanism(offered));
         }
         // The hub asks for the token later, over the `$cbs` links. Source: event-hubs-wire 4.1.
         self.put_sasl(&SaslInit {
@@ -519,7 +528,7 @@ impl Connection {
 
     fn on_sasl_outcome(&mut self, code: SaslCode) {
         if code != SaslCode::Ok {
-            return self.closed(CloseCause::SaslRefused(code as u8), None);
+            return self.closed(CloseCause::SaslRefused(code as u8));
         }
         // Header, open, and all that was asked for so far leave in one write. Source: sdk-handshakes, order of things.
         self.shared.out.put_slice(&AMQP_HEADER);
@@ -537,7 +546,7 @@ impl Connection {
         if known {
             self.phase = Phase::AmqpHeader;
         } else {
-            self.closed(CloseCause::SaslRefused(code as u8), None);
+            self.closed(CloseCause::SaslRefused(code as u8));
         }
     }
 
@@ -547,7 +556,7 @@ impl Connection {
         if self.shared.out.put_amqp(0, &open, MIN_MAX_FRAME_SIZE).is_err() {
             open.properties = None;
             if let Err(error) = self.shared.out.put_amqp(0, &open, MIN_MAX_FRAME_SIZE) {
-                self.closed(CloseCause::Violation(error.to_string()), None);
+                self.closed(CloseCause::OpenTooLong(error));
             }
         }
     }
@@ -615,7 +624,7 @@ impl Connection {
     fn on_close(&mut self, close: &Close) {
         let error = close.error.as_ref().map(PeerError::from);
         self.say_close(None);
-        self.closed(CloseCause::Peer(error), None);
+        self.closed(CloseCause::Peer(error));
     }
 
     fn on_session_frame(&mut self, remote_channel: u16, body: FrameBody) {
@@ -765,17 +774,17 @@ impl Connection {
     /// The peer broke the protocol: say so where that can still be said, and end.
     fn violation(&mut self, condition: &str, text: String) {
         self.say_close(Some(&PeerError::new(condition, text.clone())));
-        self.closed(CloseCause::Violation(text), None);
+        self.closed(CloseCause::Violation(text));
     }
 
-    fn closed(&mut self, cause: CloseCause, written: Option<u64>) {
+    fn closed(&mut self, cause: CloseCause) {
         if self.phase == Phase::Closed {
             return;
         }
         self.phase = Phase::Closed;
         self.shared.events.push_back(Event::Closed(cause));
         for session in self.sessions.iter_mut().flatten() {
-            session.resolve_all(&mut self.shared, written);
+            session.resolve_all(&mut self.shared, self.cut_at);
         }
     }
 

@@ -199,7 +199,7 @@ fn an_open_sheds_its_properties_before_it_outgrows_512_bytes() {
 fn an_open_that_cannot_fit_ends_the_connection() {
     let mut script = Script::new(Config { container_id: "c".repeat(600), ..config(Role::Client) });
     script.feed(&greeting());
-    assert!(matches!(script.cause(), CloseCause::Violation(_)));
+    assert!(matches!(script.cause(), CloseCause::OpenTooLong(_)));
     assert!(script.connection.is_closed());
 }
 
