@@ -218,17 +218,10 @@ fn size(text: &str) -> Result<u64, String> {
     bytes.ok_or_else(|| "expected bytes, or a number with KiB, MiB or GiB; more than 0".to_owned())
 }
 
-/// A whole number with `ms`, `s` or `m`.
+/// A span such as `500ms`, `30s`, `2m` or `1m 30s`.
 fn time(text: &str) -> Result<Duration, String> {
-    let (number, unit) = split_unit(text);
-    let millis = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        _ => 0,
-    };
-    let millis = number.parse().ok().and_then(|number: u64| number.checked_mul(millis)).filter(|millis| *millis > 0);
-    millis.map(Duration::from_millis).ok_or_else(|| "expected a time such as 500ms, 30s or 2m; more than 0".to_owned())
+    let span = humantime::parse_duration(text).ok().filter(|span| !span.is_zero());
+    span.ok_or_else(|| "expected a time such as 500ms, 30s or 2m; more than 0".to_owned())
 }
 
 fn split_unit(text: &str) -> (&str, &str) {
@@ -276,9 +269,10 @@ mod tests {
             ("2m", Some(120_000)),
             ("30", None),
             ("0s", None),
-            ("1h", None),
+            ("1h", Some(3_600_000)),
+            ("1m 30s", Some(90_000)),
             ("s", None),
-            ("1.5s", None),
+            ("-1s", None),
             ("18446744073709551615m", None),
         ] {
             assert_eq!(time(text).ok(), millis.map(Duration::from_millis), "{text}");

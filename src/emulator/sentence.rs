@@ -22,27 +22,10 @@ pub(super) fn tracked(sentence: &str, serial: u64, now: SystemTime) -> String {
     format!("{sentence} TrackingId:{tracking_id}, SystemTracker:hubwire-emulator, Timestamp:{timestamp}")
 }
 
-/// `2026-11-22T09:05:00`, in UTC.
+/// `2026-11-22T09:05:00`, in UTC. A clock before 1970 is taken for one that was never set.
 pub(super) fn timestamp(time: SystemTime) -> String {
-    let secs = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (year, month, day) = date(secs / 86_400);
-    let (hour, minute, second) = (secs / 3_600 % 24, secs / 60 % 60, secs % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
-}
-
-/// The day of the Gregorian calendar, `days` after 1970-01-01.
-/// Source: Howard Hinnant, `civil_from_days`, <https://howardhinnant.github.io/date_algorithms.html>.
-fn date(days: u64) -> (u64, u64, u64) {
-    // Counted from 0000-03-01, so that the leap day is a year's last.
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    (year, month, day)
+    let text = humantime::format_rfc3339_seconds(time.max(UNIX_EPOCH)).to_string();
+    text.trim_end_matches('Z').to_owned()
 }
 
 #[cfg(test)]
