@@ -1,15 +1,15 @@
 //! The connection: protocol headers, SASL, open, channels, idle time-out, close. Source: AMQP 1.0 part 2, 2.2 to 2.4.
 
+mod opening;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
-use fe2o3_amqp::frames::{amqp::FrameBody, sasl};
-use fe2o3_amqp_types::definitions::{Error, Fields};
+use fe2o3_amqp::frames::amqp::FrameBody;
+use fe2o3_amqp_types::definitions::Error;
 use fe2o3_amqp_types::messaging::DeliveryState;
-use fe2o3_amqp_types::performatives::{self, Close, End, Open};
-use fe2o3_amqp_types::primitives::{Array, Binary, Symbol};
-use fe2o3_amqp_types::sasl::{SaslCode, SaslInit, SaslMechanisms, SaslOutcome};
+use fe2o3_amqp_types::performatives::{self, Close, End};
 use serde_amqp::serde::Serialize;
 
 use super::link::{Accept, Attach, Delivery, Half, Link, LinkState, Outgoing, SenderHalf};
@@ -17,7 +17,7 @@ use super::outbox::Outbox;
 use super::session::{Breach, Outcome, Session, SessionState};
 use super::{DeliveryKey, LinkId, SessionId};
 use crate::wire::frame::{
-    self, AMQP_HEADER, FrameError, FrameTooLarge, HEARTBEAT, MIN_MAX_FRAME_SIZE, PeerError, RawFrame, SASL_HEADER,
+    self, FrameError, FrameTooLarge, HEARTBEAT, MIN_MAX_FRAME_SIZE, PeerError, RawFrame, SASL_HEADER,
 };
 
 /// Transfers are written into the outbox until this many bytes wait there: enough for few, large writes, little
@@ -380,41 +380,6 @@ impl Connection {
         Ok(true)
     }
 
-    /// Fewer than eight bytes that can no longer become a header: do not wait for the rest.
-    fn refuse_early_garbage(&mut self, buffer: &mut BytesMut) -> bool {
-        let hopeless = !AMQP_HEADER.starts_with(&buffer[..buffer.len().min(4)]);
-        if hopeless {
-            let mut header = [0; 8];
-            header[..buffer.len()].copy_from_slice(buffer);
-            self.on_header(header);
-        }
-        hopeless
-    }
-
-    fn on_header(&mut self, header: [u8; 8]) {
-        match (self.phase, self.config.role) {
-            (Phase::SaslHeader, Role::Client) if header == SASL_HEADER => self.phase = Phase::SaslStart,
-            (Phase::SaslHeader, Role::Server) if header == SASL_HEADER => {
-                self.shared.out.put_slice(&SASL_HEADER);
-                self.put_sasl(&offered_mechanisms());
-                self.phase = Phase::SaslStart;
-            }
-            (Phase::AmqpHeader, Role::Client) if header == AMQP_HEADER => self.phase = Phase::Open,
-            (Phase::AmqpHeader, Role::Server) if header == AMQP_HEADER => {
-                self.shared.out.put_slice(&AMQP_HEADER);
-                self.phase = Phase::Open;
-            }
-            (_, role) => {
-                if role == Role::Server {
-                    // Source: AMQP 1.0 part 2, 2.2: answer with what is spoken here, then close.
-                    let spoken = if self.phase == Phase::SaslHeader { SASL_HEADER } else { AMQP_HEADER };
-                    self.shared.out.put_slice(&spoken);
-                }
-                self.closed(CloseCause::NotAmqp(header));
-            }
-        }
-    }
-
     /// What the stream should write next; call [`wrote`](Self::wrote) for what it took.
     pub(crate) fn outbox(&self) -> &Outbox {
         &self.shared.out
@@ -493,116 +458,6 @@ impl Connection {
             return None;
         }
         self.last_written.checked_add(self.heartbeat_every?)
-    }
-
-    // ---- SASL and open -----------------------------------------------------------------------------------------
-
-    fn put_sasl(&mut self, performative: &impl Serialize) {
-        let fits = self.shared.out.put_sasl(performative);
-        debug_assert!(fits.is_ok(), "{fits:?}");
-    }
-
-    fn on_sasl(&mut self, frame: sasl::Frame) {
-        match (self.phase, self.config.role, frame) {
-            (Phase::SaslStart, Role::Client, sasl::Frame::Mechanisms(offer)) => self.choose_mechanism(&offer),
-            (Phase::SaslOutcome, Role::Client, sasl::Frame::Outcome(outcome)) => self.on_sasl_outcome(outcome.code),
-            (Phase::SaslStart, Role::Server, sasl::Frame::Init(init)) => self.on_sasl_init(&init),
-            _ => self.violation("amqp:connection:framing-error", "a SASL frame out of turn".into()),
-        }
-    }
-
-    fn choose_mechanism(&mut self, offer: &SaslMechanisms) {
-        let offered = &offer.sasl_server_mechanisms.0;
-        if !offered.iter().any(|mechanism| mechanism.as_str() == "ANONYMOUS") {
-            let offered = offered.iter().map(|mechanism| mechanism.as_str().to_owned()).collect();
-            return self.closed(CloseCause::NoMechanism(offered));
-        }
-        // The hub asks for the token later, over the `$cbs` links. Source: event-hubs-wire 4.1.
-        self.put_sasl(&SaslInit {
-            mechanism: "ANONYMOUS".into(),
-            initial_response: Some(Binary::from(Vec::new())),
-            hostname: self.config.hostname.clone(),
-        });
-        self.phase = Phase::SaslOutcome;
-    }
-
-    fn on_sasl_outcome(&mut self, code: SaslCode) {
-        if code != SaslCode::Ok {
-            return self.closed(CloseCause::SaslRefused(code as u8));
-        }
-        // Header, open, and all that was asked for so far leave in one write. Source: sdk-handshakes, order of things.
-        self.shared.out.put_slice(&AMQP_HEADER);
-        self.put_open();
-        if let Some(mut held) = self.shared.held.take() {
-            self.shared.out.append(&mut held);
-        }
-        self.enter(Phase::AmqpHeader);
-    }
-
-    fn on_sasl_init(&mut self, init: &SaslInit) {
-        let known = MECHANISMS.contains(&init.mechanism.as_str());
-        let code = if known { SaslCode::Ok } else { SaslCode::Auth };
-        self.put_sasl(&SaslOutcome { code: code.clone(), additional_data: None });
-        if known {
-            self.phase = Phase::AmqpHeader;
-        } else {
-            self.closed(CloseCause::SaslRefused(code as u8));
-        }
-    }
-
-    /// Our open, in a frame that the peer must take: properties go overboard first.
-    fn put_open(&mut self) {
-        let mut open = self.open();
-        if self.shared.out.put_amqp(0, &open, MIN_MAX_FRAME_SIZE).is_err() {
-            open.properties = None;
-            if let Err(error) = self.shared.out.put_amqp(0, &open, MIN_MAX_FRAME_SIZE) {
-                self.closed(CloseCause::OpenTooLong(error));
-            }
-        }
-    }
-
-    /// Goes on to `phase`, unless the connection has ended meanwhile.
-    fn enter(&mut self, phase: Phase) {
-        if self.phase != Phase::Closed {
-            self.phase = phase;
-        }
-    }
-
-    fn open(&self) -> Open {
-        let properties: Fields =
-            self.config.properties.iter().map(|(key, value)| (Symbol::from(*key), value.clone().into())).collect();
-        let announced = self.config.idle_timeout.map(|timeout| (timeout / 2).as_millis().try_into());
-        Open {
-            container_id: self.config.container_id.clone(),
-            hostname: self.config.hostname.clone(),
-            max_frame_size: self.config.max_frame_size.into(),
-            channel_max: CHANNEL_MAX.into(),
-            idle_time_out: announced.map(|millis: Result<u32, _>| millis.unwrap_or(u32::MAX)),
-            outgoing_locales: None,
-            incoming_locales: None,
-            offered_capabilities: None,
-            desired_capabilities: None,
-            properties: (!properties.is_empty()).then_some(properties),
-        }
-    }
-
-    fn on_open(&mut self, now: Instant, open: &Open) {
-        let max_frame_size = open.max_frame_size.0;
-        if (max_frame_size as usize) < MIN_MAX_FRAME_SIZE {
-            let text = format!("max-frame-size {max_frame_size}: the least is {MIN_MAX_FRAME_SIZE}");
-            return self.violation("amqp:invalid-field", text);
-        }
-        self.shared.max_frame_size = max_frame_size.min(MAX_FRAME_SIZE_OUT) as usize;
-        self.peer_channel_max = open.channel_max.0.min(CHANNEL_MAX);
-        self.heartbeat_every = heartbeat_interval(open.idle_time_out);
-        self.last_written = now;
-        if self.config.role == Role::Server {
-            self.put_open();
-        }
-        if self.phase == Phase::Open {
-            self.phase = Phase::Opened;
-            self.shared.events.push_back(Event::Opened);
-        }
     }
 
     // ---- AMQP frames -------------------------------------------------------------------------------------------
@@ -797,18 +652,4 @@ impl Connection {
 
 fn session_mut(sessions: &mut [Option<Session>], id: SessionId) -> Option<&mut Session> {
     sessions.get_mut(usize::from(id.channel))?.as_mut().filter(|session| session.id == id)
-}
-
-/// What the service offers. Source: event-hubs-wire 4.1.
-const MECHANISMS: [&str; 4] = ["MSSBCBS", "PLAIN", "ANONYMOUS", "EXTERNAL"];
-
-fn offered_mechanisms() -> SaslMechanisms {
-    SaslMechanisms { sasl_server_mechanisms: Array(MECHANISMS.map(Symbol::from).to_vec()) }
-}
-
-/// Half of the peer's idle time-out, and never busier than ten times a second.
-/// Source: AMQP 1.0 part 2, 2.4.5.
-fn heartbeat_interval(idle_time_out_millis: Option<u32>) -> Option<Duration> {
-    let millis = idle_time_out_millis.filter(|&millis| millis > 0)?;
-    Some(Duration::from_millis(u64::from(millis) / 2).max(Duration::from_millis(100)))
 }
