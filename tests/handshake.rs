@@ -120,16 +120,18 @@ fn says(bytes: &'static [u8]) -> DuplexStream {
 async fn a_peer_that_speaks_something_else_is_found_out_at_once() {
     let sasl = b"AMQP\x03\x01\x00\x00";
     let began = now();
-    for bytes in [
-        &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
-        b"\x15\x03\x01\x00\x02\x02\x0a",
-        b"SSH-2.0-OpenSSH_9.2\r\n",
-        b"AMQP\x00\x00\x09\x01",
-        b"AMQP\x00\x01\x00\x00",
-        b"AMQP\x02\x01\x00\x00",
+    for (bytes, told) in [
+        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "\"HTTP/1.1\"; that is a web server"),
+        (b"\x15\x03\x01\x00\x02\x02\x0a", "the port wants TLS"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "\"SSH-2.0-\"; check host and port"),
+        (b"AMQP\x00\x00\x09\x01", "AMQP 0-9-1"),
+        (b"AMQP\x00\x01\x00\x00", "AMQP without SASL"),
+        (b"AMQP\x02\x01\x00\x00", "check host and port"),
     ] {
         let error = Connection::open_over(says(bytes), &any_connection_string(), &options()).await;
-        assert!(matches!(error, Err(Error::NotAmqp { .. })), "{bytes:02x?}: {error:?}");
+        let error = error.expect_err("no AMQP with SASL");
+        assert!(matches!(error, Error::NotAmqp { .. }), "{bytes:02x?}: {error:?}");
+        assert!(error.to_string().contains(told), "{error}");
     }
     for (rest, what) in [
         (&b"\x00\x00\x00\x04\x02\x01\x00\x00"[..], "shorter than its own 8-byte header"),

@@ -143,6 +143,16 @@ async fn what_would_be_refused_anyway_is_not_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_string_taken_for_a_name_goes_nowhere() {
+    let (emulator, connection, _sender) = sender().await;
+    let name = "Endpoint=sb://ns/;SharedAccessKey=c2VjcmV0";
+    let error = connection.sender(name).await.expect_err("no such name");
+    assert!(matches!(error, Error::EventHubName(_)), "{error:?}");
+    assert!(!format!("{error} {error:?}").contains("c2VjcmV0"), "{error:?}");
+    assert_eq!(emulator.totals().links, 1, "the hub was not asked");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_hub_that_is_full_rejects_in_its_own_words() {
     let emulator = built(hubwire::emulator::Emulator::builder().memory_limit(1_500));
     let connection = connect(&emulator, &Options::default()).await;

@@ -74,13 +74,14 @@ impl NamedHub {
 
 fn event_hub(connection_string: &ConnectionString, named: Option<&NamedHub>) -> Result<String, Failure> {
     let resolved = connection_string.resolve_event_hub(named.map(|named| named.name.as_str()));
-    let source = named.map_or("", |named| named.source);
+    let source = named.map_or("EntityPath", |named| named.source);
     resolved.map(str::to_owned).map_err(|error| {
         Failure::configuration(match error {
             EventHubNameError::Missing => format!(
                 "no event hub is named; use --event-hub, set {EVENT_HUB_VARIABLE}, or add `EntityPath=<hub>` to the \
                  connection string"
             ),
+            EventHubNameError::Invalid => format!("{source}: {error}"),
             EventHubNameError::Empty => format!("{source} is empty; name an event hub"),
             EventHubNameError::Conflict { explicit, entity_path } => format!(
                 "{source} names the event hub `{explicit}`, and EntityPath in the connection string `{entity_path}`; \

@@ -16,7 +16,7 @@ use super::transport::{self, Address};
 use crate::clock;
 use crate::engine::{self, Config, Role};
 use crate::pump::Pump;
-use crate::wire::connection_string::ConnectionString;
+use crate::wire::connection_string::{ConnectionString, check_event_hub_name};
 
 /// Bytes of room for one read: the hub's side says little.
 const READ_LEN: usize = 8 * 1024;
@@ -134,6 +134,7 @@ impl Connection {
     }
 
     async fn attach(&self, event_hub: &str, address: String, partition_id: Option<String>) -> Result<Sender, Error> {
+        check_event_hub_name(event_hub)?;
         let (reply, answer) = oneshot::channel();
         let request = AttachRequest {
             address,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::engine::CloseCause;
 use crate::wire::batch::Batch;
 use crate::wire::condition::{self, Recovery};
+use crate::wire::connection_string::EventHubNameError;
 use crate::wire::frame::PeerError;
 
 /// Which part of the connection ended.
@@ -61,7 +62,7 @@ impl Step {
         match self {
             Self::Resolve => "resolving the host's name; check the name and the DNS server",
             Self::Connect => "connecting; a firewall may drop the packets: try from another network",
-            Self::Tls => "the TLS handshake; check that the port speaks TLS and that no proxy is in between",
+            Self::Tls => "shaking hands over TLS; check that the port speaks TLS and that no proxy is in between",
             Self::Open => "opening the AMQP connection; check that the port speaks AMQP (5671 with TLS)",
             Self::Authorize => "waiting for the hub to take the token; try again",
             Self::Attach => "waiting for the hub to attach the link; try again",
@@ -90,6 +91,9 @@ pub enum Fault {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The event hub's name cannot be one.
+    #[error(transparent)]
+    EventHubName(#[from] EventHubNameError),
     /// The host's name has no address.
     #[error("cannot resolve {host}: {source}; check the namespace in the connection string, and DNS")]
     Resolve {
@@ -111,7 +115,7 @@ pub enum Error {
         source: Arc<io::Error>,
     },
     /// The TLS handshake failed.
-    #[error("TLS with {host} failed: {source}; check the certificate, the host's name and this machine's clock")]
+    #[error("TLS with {host} failed: {source}; {}", tls_advice(.source))]
     Tls {
         /// The name that the certificate had to be for.
         host: String,
@@ -125,7 +129,7 @@ pub enum Error {
         host: String,
     },
     /// The first bytes of the peer are not AMQP 1.0.
-    #[error("the peer speaks no AMQP 1.0: its first bytes are {received:02x?}; check host and port")]
+    #[error("the peer speaks no AMQP 1.0: its first bytes are \"{}\"; {}", .received.escape_ascii(), first_bytes_advice(.received))]
     NotAmqp {
         /// Those bytes; zeros where it sent fewer.
         received: [u8; 8],
@@ -251,6 +255,7 @@ impl Error {
             Self::TimedOut { step: Step::Resolve | Step::Connect | Step::Write, .. } => Fault::Network,
             Self::TokenRefused { status: 400..=499, .. }
             | Self::TlsMissing { .. }
+            | Self::EventHubName(_)
             | Self::EmptyBatch
             | Self::BatchTooLarge { .. }
             | Self::KeyOnPartition
@@ -330,6 +335,44 @@ pub(super) fn words(error: Option<PeerError>) -> (String, String) {
 fn is_callers(condition: &str) -> bool {
     use crate::wire::condition::{ARGUMENT_ERROR, ARGUMENT_OUT_OF_RANGE, NOT_ALLOWED, NOT_FOUND, UNAUTHORIZED_ACCESS};
     [NOT_FOUND, UNAUTHORIZED_ACCESS, NOT_ALLOWED, ARGUMENT_ERROR, ARGUMENT_OUT_OF_RANGE].contains(&condition)
+}
+
+/// What to look at first when TLS fails.
+#[cfg(feature = "tls")]
+fn tls_advice(source: &io::Error) -> &'static str {
+    use tokio_rustls::rustls::{CertificateError as Bad, Error as Tls};
+    match source.get_ref().and_then(|inner| inner.downcast_ref::<Tls>()) {
+        Some(Tls::InvalidMessage(_)) => {
+            "the port speaks no TLS: for an emulator add UseDevelopmentEmulator=true, else check the port"
+        }
+        Some(Tls::InvalidCertificate(Bad::UnknownIssuer)) => {
+            "nobody here trusts the certificate's issuer: trust it explicitly if it is yours, else something sits in \
+             between"
+        }
+        Some(Tls::InvalidCertificate(
+            Bad::Expired | Bad::ExpiredContext { .. } | Bad::NotValidYet | Bad::NotValidYetContext { .. },
+        )) => "check this machine's clock, then the certificate's dates",
+        Some(Tls::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. })) => {
+            "the certificate is another host's: check the namespace's name, and what sits in between"
+        }
+        _ => "check the port, the certificate, the host's name and this machine's clock",
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+fn tls_advice(_: &io::Error) -> &'static str {
+    "build with the feature `tls`"
+}
+
+/// Who answers like that, as far as it can be told.
+fn first_bytes_advice(received: &[u8; 8]) -> &'static str {
+    match received {
+        [b'H', b'T', b'T', b'P', ..] => "that is a web server: check the port",
+        [0x15, 0x03, ..] => "the port wants TLS: leave UseDevelopmentEmulator=true out",
+        [b'A', b'M', b'Q', b'P', 0, 0, 9, 1] => "that is AMQP 0-9-1, as RabbitMQ speaks it: another protocol",
+        [b'A', b'M', b'Q', b'P', 0, ..] => "it is AMQP without SASL, and an event hub begins with SASL",
+        _ => "check host and port",
+    }
 }
 
 /// What the hub said, as far as it did, and what that calls for.

@@ -156,7 +156,7 @@ impl ConnectionString {
                     entity_path: printable(entity_path).to_owned(),
                 })
             }
-            (Some(hub), _) | (None, Some(hub)) => Ok(hub),
+            (Some(hub), _) | (None, Some(hub)) => check_event_hub_name(hub).map(|()| hub),
             (None, None) => Err(EventHubNameError::Missing),
         }
     }
@@ -197,6 +197,17 @@ impl ConnectionString {
             text += &format!(";{}=true", Key::UseDevelopmentEmulator);
         }
         text
+    }
+}
+
+/// Whether `name` can name an event hub at all: what is a connection string by mistake must not travel, or be printed,
+/// as a name. Which hubs there are, the namespace knows.
+pub(crate) fn check_event_hub_name(name: &str) -> Result<(), EventHubNameError> {
+    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-_/".contains(&byte);
+    match name {
+        "" => Err(EventHubNameError::Empty),
+        _ if name.len() > 256 || !name.bytes().all(in_name) => Err(EventHubNameError::Invalid),
+        _ => Ok(()),
     }
 }
 
@@ -279,6 +290,32 @@ mod tests {
             assert_eq!((parsed.host(), parsed.port()), (host, port), "{text}");
             assert_eq!(parsed.warnings(), [], "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_no_hub_name_is_refused_and_not_shown() {
+        let plain = endpoint("ns.example").expect("well-formed");
+        for (name, expected) in [
+            ("telemetry", Ok("telemetry")),
+            (" my/hub-1_x.y ", Ok("my/hub-1_x.y")),
+            ("", Err(EventHubNameError::Empty)),
+            ("a b", Err(EventHubNameError::Invalid)),
+            ("hüb", Err(EventHubNameError::Invalid)),
+            ("Endpoint=sb://ns/;SharedAccessKey=c2VjcmV0", Err(EventHubNameError::Invalid)),
+        ] {
+            assert_eq!(plain.resolve_event_hub(Some(name)), expected, "{name}");
+        }
+        let long = "x".repeat(257);
+        assert_eq!(plain.resolve_event_hub(Some(&long)), Err(EventHubNameError::Invalid));
+        // A lost `;` puts the key behind the hub's name.
+        let text = format!("Endpoint=ns;{KEY};EntityPath=telemetrySharedAccessKey=c2VjcmV0");
+        let error = parsed(&text).resolve_event_hub(None).unwrap_err();
+        assert!(!error.to_string().contains("c2VjcmV0"), "{error}");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over() {
+        assert_eq!(parsed(&format!("\u{feff}Endpoint=sb://ns;{KEY}\n")).host(), "ns");
     }
 
     #[test]

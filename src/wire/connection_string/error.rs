@@ -222,6 +222,12 @@ pub enum EventHubNameError {
     /// The name given beside the string is empty.
     #[error("the event hub's name is empty; name a hub, or leave the name out to use EntityPath")]
     Empty,
+    /// What is named cannot be a hub's name. It is not shown: it may be a connection string, taken for a name.
+    #[error(
+        "that cannot be the name of an event hub: letters, digits and `. - _ /`, at most 256 of them; \
+         check that it is not a connection string"
+    )]
+    Invalid,
     /// Two different hubs are named.
     #[error("the event hub is named `{explicit}` and EntityPath says `{entity_path}`; drop one")]
     Conflict {

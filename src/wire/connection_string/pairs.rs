@@ -13,7 +13,8 @@ pub(super) struct Piece<'a> {
 
 impl<'a> Piece<'a> {
     fn trimmed(text: &'a str, at: usize) -> Self {
-        let start = text.trim_start();
+        // A byte order mark is how some editors begin a file.
+        let start = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
         let at = at + text.len() - start.len();
         let text = start.trim_end();
         Self { text, at }
