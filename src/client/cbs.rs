@@ -232,7 +232,8 @@ impl Cbs {
         let is_due = |state: &State| state.granted && state.renew_at.is_some_and(|at| at <= now);
         let due = self.audiences.iter().filter(|(_, state)| is_due(state));
         let due: Vec<String> = due.map(|(audience, _)| audience.clone()).collect();
-        let can_ask = self.has_links(engine) && self.is_attached();
+        // The links are asked for when they are needed: a hub that takes them away is not begged at once.
+        let can_ask = !due.is_empty() && self.has_links(engine) && self.is_attached();
         for audience in due {
             if let Some(state) = self.audiences.get_mut(&audience) {
                 // Unless the answer says better.
@@ -354,4 +355,42 @@ fn attach(engine: &mut Connection, session: SessionId, role: LinkRole, pair: u64
 fn lost_node(error: Option<PeerError>) -> Error {
     let error = error.unwrap_or_else(|| PeerError::new("", "the $cbs links are gone"));
     Error::closed(Scope::Link, Some(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+    use crate::engine::{Config, Role};
+
+    fn engine(now: Instant) -> Connection {
+        let config = Config {
+            role: Role::Client,
+            container_id: "test".to_owned(),
+            hostname: None,
+            max_frame_size: 65_536,
+            idle_timeout: None,
+            properties: Vec::new(),
+            first_number: 0,
+        };
+        Connection::new(config, now)
+    }
+
+    #[test]
+    fn links_that_the_hub_took_away_are_asked_for_only_when_needed() {
+        let now = clock::now();
+        let mut engine = engine(now);
+        let credential = Credential::SharedAccessKey { name: "n".to_owned(), key: "k".into() };
+        let mut cbs = Cbs::new(credential, Duration::from_secs(600), Arc::new(clock::wall));
+        cbs.attach(&mut engine);
+        let state = State { asked: None, granted: true, renew_at: Some(now + Duration::from_secs(300)) };
+        cbs.audiences.insert("hub".to_owned(), state);
+        assert!(cbs.on_lost(&mut engine, &Error::Released).is_empty(), "what is granted stays so");
+
+        cbs.renew(&mut engine, now + Duration::from_secs(299));
+        assert!(cbs.requests.is_none(), "nothing is due yet");
+        cbs.renew(&mut engine, now + Duration::from_secs(300));
+        assert!(cbs.requests.is_some(), "a renewal needs them");
+        assert_eq!(cbs.next_renewal(), Some(now + Duration::from_secs(330)), "and is tried again until answered");
+    }
 }
