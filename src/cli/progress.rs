@@ -31,12 +31,14 @@ impl Progress {
         if !self.is_wanted {
             return;
         }
-        if self.bar.is_none() && clock::now().duration_since(self.started) >= PATIENCE {
-            self.bar = Some(bar(self.total));
+        let elapsed = clock::now().duration_since(self.started);
+        if self.bar.is_none() && elapsed >= PATIENCE {
+            self.bar = Some(bar(self.total, tally.accepted));
         }
         if let Some(bar) = &self.bar {
             bar.set_position(tally.accepted);
-            bar.set_message(size(tally.bytes));
+            let events_per_sec = tally.accepted as f64 / elapsed.as_secs_f64();
+            bar.set_message(format!("{}, {events_per_sec:.0} events/s", size(tally.bytes)));
         }
     }
 
@@ -48,12 +50,14 @@ impl Progress {
     }
 }
 
-fn bar(total: Option<u64>) -> ProgressBar {
+/// A bar for what goes on at `position`: the time that is left is reckoned from here.
+fn bar(total: Option<u64>, position: u64) -> ProgressBar {
     let template = match total {
-        Some(_) => "{bar:30} {human_pos}/{human_len} events accepted, {msg}, {per_sec}, {eta} left",
-        None => "{spinner} {human_pos} events accepted, {msg}, {per_sec}",
+        Some(_) => "{bar:30} {human_pos}/{human_len} events accepted, {msg}, {eta} left",
+        None => "{spinner} {human_pos} events accepted, {msg}",
     };
-    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr()).with_position(position);
+    bar.reset_eta();
     match ProgressStyle::with_template(template) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
