@@ -3,6 +3,8 @@
 //! Standard output is for events alone, if they are asked for; everything else goes to standard error.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -21,8 +23,8 @@ use crate::wire::connection_string::ConnectionString;
 pub(super) const DEFAULT_EVENT_HUB: &str = "telemetry";
 /// Lines that wait to be printed.
 const QUEUE_LEN: usize = 64;
-/// How long a slow reader may take for the last lines.
-const LAST_LINES: Duration = Duration::from_secs(1);
+/// A reader that takes no line for this long, when all that is left is to print, is waited for no more.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs the command until a signal; the exit code.
 pub(super) async fn run(args: EmulatorArgs) -> u8 {
@@ -48,9 +50,15 @@ async fn serve(args: &EmulatorArgs) -> Result<(), Failure> {
         () = print_events(&emulator, printing.as_mut()) => {}
     }
     listening.stop();
-    if let Some(printing) = printing {
-        // A reader that stands still misses the rest.
-        let _ = tokio::time::timeout(LAST_LINES, printing.finish(&emulator)).await;
+    if let Some(mut printing) = printing {
+        // To the last event, as long as somebody reads; a second signal cuts it short.
+        let written = Arc::clone(&printing.written);
+        tokio::select! {
+            () = printing.finish(&emulator) => {}
+            () = stands_still(&written) => {}
+            _ = signals.next() => {}
+        }
+        printing.tell_what_is_missing(&emulator);
     }
     tell_totals(&emulator);
     Ok(())
@@ -128,10 +136,23 @@ fn tell_totals(emulator: &Emulator) {
 async fn print_events(emulator: &Emulator, printing: Option<&mut Printing>) {
     let Some(printing) = printing else { return std::future::pending().await };
     loop {
-        emulator.until_stored(printing.printed + 1).await;
+        emulator.until_stored(printing.queued + 1).await;
         if !printing.print_new(emulator).await {
             return;
         }
+    }
+}
+
+/// Ends when `count` has not changed for [`PATIENCE`].
+async fn stands_still(count: &AtomicU64) {
+    let mut before = None;
+    loop {
+        let now = Some(count.load(Ordering::Relaxed));
+        if now == before {
+            return;
+        }
+        before = now;
+        tokio::time::sleep(PATIENCE).await;
     }
 }
 
@@ -139,8 +160,12 @@ async fn print_events(emulator: &Emulator, printing: Option<&mut Printing>) {
 struct Printing {
     /// The next event of each event hub's partitions.
     positions: Vec<(String, u32, i64)>,
-    printed: u64,
-    lines: mpsc::Sender<String>,
+    /// Lines that were handed to the thread.
+    queued: u64,
+    /// Lines that the thread has written.
+    written: Arc<AtomicU64>,
+    /// Taken away when nothing more will come.
+    lines: Option<mpsc::Sender<String>>,
     done: oneshot::Receiver<()>,
 }
 
@@ -148,8 +173,12 @@ impl Printing {
     fn start(args: &EmulatorArgs) -> io::Result<Self> {
         let (lines, mut queue) = mpsc::channel::<String>(QUEUE_LEN);
         let (finished, done) = oneshot::channel();
+        let written = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&written);
         thread::Builder::new().name("printer".to_owned()).spawn(move || {
-            while queue.blocking_recv().is_some_and(output::line) {}
+            while queue.blocking_recv().is_some_and(output::line) {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
             // The queue closes before whoever waits is told.
             drop(queue);
             let _ = finished.send(());
@@ -157,29 +186,37 @@ impl Printing {
         let partitions =
             |(name, count): &(String, u32)| (0..*count).map(|id| (name.clone(), id, 0)).collect::<Vec<_>>();
         let positions = args.event_hubs.iter().flat_map(partitions).collect();
-        Ok(Self { positions, printed: 0, lines, done })
+        Ok(Self { positions, queued: 0, written, lines: Some(lines), done })
     }
 
     /// Prints what was stored since the last time; whether somebody still reads.
     ///
     /// Cancel: the next call goes on where this one was.
     async fn print_new(&mut self, emulator: &Emulator) -> bool {
+        let Some(lines) = &self.lines else { return false };
         for (event_hub, partition_id, next) in &mut self.positions {
             for stored in emulator.events_from(event_hub, *partition_id, *next).unwrap_or_default() {
-                if self.lines.send(json::line(event_hub, &stored)).await.is_err() {
+                if lines.send(json::line(event_hub, &stored)).await.is_err() {
                     return false;
                 }
                 *next = stored.sequence_number + 1;
-                self.printed += 1;
+                self.queued += 1;
             }
         }
         true
     }
 
     /// Prints what is stored by now, and waits until it is written.
-    async fn finish(mut self, emulator: &Emulator) {
+    async fn finish(&mut self, emulator: &Emulator) {
         self.print_new(emulator).await;
-        drop(self.lines);
-        let _ = self.done.await;
+        self.lines = None;
+        let _ = (&mut self.done).await;
+    }
+
+    fn tell_what_is_missing(&self, emulator: &Emulator) {
+        let missing = emulator.stored_count().saturating_sub(self.written.load(Ordering::Relaxed));
+        if missing > 0 {
+            output::warn(format_args!("{} stored and not printed", counted(missing, "event was", "events were")));
+        }
     }
 }

@@ -3,10 +3,16 @@
 use std::fmt;
 use std::io::{self, Write};
 
-/// A line to standard output; whether somebody still reads it.
+/// A line to standard output; whether it was written. A reader that has gone away is passed over in silence.
 pub(super) fn line(text: impl fmt::Display) -> bool {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).is_ok()
+    let written = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+    if let Err(error) = &written
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        warn(format_args!("cannot write to standard output: {error}; what it was to say is lost"));
+    }
+    written.is_ok()
 }
 
 /// An error to standard error.

@@ -177,10 +177,13 @@ impl<'a> Publisher<'a> {
     fn too_large(&self, item: &Item) -> Option<Failure> {
         let len = message_len(&item.event, item.partition_key.as_deref())?;
         (len > self.max_batch_len).then(|| {
-            let limit = self.max_batch_len;
-            let whose = if limit < self.sender.max_message_size() { "--max-batch-bytes" } else { "the hub's limit" };
+            let (limit, hubs) = (self.max_batch_len, self.sender.max_message_size());
             let name = self.unit.name(item.number);
-            Failure::input(format!("{name}: takes {len} bytes as a message, and {whose} is {limit}; make it smaller"))
+            Failure::input(if len <= hubs {
+                format!("{name}: takes {len} bytes as a message; raise --max-batch-bytes from {limit} to that or more")
+            } else {
+                format!("{name}: takes {len} bytes as a message, and the hub's limit is {hubs}; make the event smaller")
+            })
         })
     }
 
@@ -225,6 +228,10 @@ impl<'a> Publisher<'a> {
 
     /// Puts `batch` under way as soon as there is a place. On an error it is counted.
     async fn send(&mut self, batch: Batch) -> Result<(), Stop> {
+        if batch.is_empty() {
+            // Opened for an event that then did not go in.
+            return Ok(());
+        }
         while self.in_flight.len() >= self.max_in_flight {
             let ended = tokio::select! {
                 biased;

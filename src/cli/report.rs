@@ -38,6 +38,11 @@ impl Tally {
         self.failures.iter().find(|failure| failure.kind == kind)
     }
 
+    /// Whether a signal ended the sending.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.failures.iter().any(|failure| failure.kind >= Kind::Interrupted)
+    }
+
     pub(super) fn exit_code(&self) -> u8 {
         self.gravest().map_or(0, |failure| failure.kind.exit_code())
     }

@@ -74,9 +74,11 @@ async fn publish(
     let publisher = Publisher::new(connection.clone(), sender, &limits, signals, progress);
     report.tally = publisher.publish(input).await;
     report.elapsed = Some(clock::now().duration_since(started));
-    tokio::select! {
-        () = connection.close() => {}
-        _ = signals.next() => {}
+    if !report.tally.is_interrupted() {
+        tokio::select! {
+            () = connection.close() => {}
+            _ = signals.next() => {}
+        }
     }
     Ok(())
 }

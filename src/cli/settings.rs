@@ -114,9 +114,11 @@ fn variable(name: &str) -> Result<Option<String>, Failure> {
 
 /// The text of a small file, without the line's end after it.
 pub(super) fn read_secret(path: &Path, what: &str) -> Result<Secret, Failure> {
-    let shown = printable(&path.to_string_lossy()).to_owned();
-    let failed =
-        |why: &dyn std::fmt::Display| Failure::configuration(format!("cannot read {what} from {shown}: {why}"));
+    // What names no file may be the secret itself.
+    let shown = if path.exists() { printable(&path.to_string_lossy()).to_owned() } else { "the file named".to_owned() };
+    let failed = |why: &dyn std::fmt::Display| {
+        Failure::configuration(format!("cannot read {what} from {shown}: {why}; name a file that holds it"))
+    };
     let mut text = String::new();
     let file = File::open(path).map_err(|error| failed(&error))?;
     file.take(MAX_SECRET_FILE_LEN + 1).read_to_string(&mut text).map_err(|error| failed(&error))?;

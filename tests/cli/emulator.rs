@@ -84,6 +84,37 @@ fn a_key_of_ones_own_is_not_shown() {
 }
 
 #[test]
+fn a_key_in_place_of_its_file_is_not_shown() {
+    for args in [&["emulator", "--rule", "send", "--rule-key-file", KEY][..], &["send", "--ca-file", "/nowhere", "a"]] {
+        let run = hubwire(args, "", &[("CONNECTION_STR", &super::support::connection_string(1))]);
+        assert_eq!(run.code, 3, "{run:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn every_event_is_printed_although_the_end_has_come() {
+    let mut emulator = Running::emulator(&["--print-events"]);
+    let input: String = (0..20_000).map(|number| format!("{number}\n")).collect();
+    let run = send_to(emulator.connection_string(), &["--partition-id", "0"], input);
+    assert_eq!(run.counts(), [20_000, 0, 0, 0], "{run:?}");
+    // Nothing has been read from it yet: most of the lines still wait.
+    emulator.signal("-TERM");
+    for number in 0..20_000 {
+        assert_eq!(emulator.event()["body"], number.to_string());
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_result_that_cannot_be_written_is_said_so() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let run = super::support::hubwire_to(full.into(), &["send", "--emulator", "event"]);
+    assert_eq!(run.code, 0, "the event was accepted: {run:?}");
+    assert!(run.stderr.contains("cannot write to standard output"), "{run:?}");
+}
+
+#[test]
 fn the_largest_message_is_the_hubs_to_say() {
     let emulator = Running::emulator(&["--max-message-size", "1KiB"]);
     let run = send_to(emulator.connection_string(), &[&*"x".repeat(1_009)], "");

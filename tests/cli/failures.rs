@@ -33,7 +33,7 @@ fn bad_settings_are_told_by_key_and_byte() {
         (format!("SharedAccessKey={KEY}"), None, &[], "CONNECTION_STR: no Endpoint"),
         (with(";EntityPath=a"), None, &["--ca-file", "/nowhere"], "cannot read certificates from /nowhere"),
         (with(";EntityPath=a"), None, &["--ca-file", "Cargo.toml"], "Cargo.toml holds no certificate in PEM form"),
-        (with(""), None, &["--connection-string-file", "/nowhere"], "cannot read the connection string from /nowhere"),
+        (with(""), None, &["--connection-string-file", "/nowhere"], "cannot read the connection string from the file named: No such file"),
     ] {
         let mut variables = vec![("CONNECTION_STR", text.as_str())];
         variables.extend(env.map(|name| ("EVENTHUB_NAME", name)));

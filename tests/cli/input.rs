@@ -108,7 +108,7 @@ fn an_event_too_large_stops_all_of_a_document_before_anything_is_sent() {
     assert_eq!(run.code, 2, "{run:?}");
     assert_eq!(run.counts(), [0, 0, 3, 0]);
     let expected =
-        "error: events[1]: takes 1048592 bytes as a message, and the hub's limit is 1048576; make it smaller\n";
+        "error: events[1]: takes 1048592 bytes as a message, and the hub's limit is 1048576; make the event smaller\n";
     assert_eq!(run.stderr, expected);
 }
 
@@ -117,5 +117,5 @@ fn the_largest_event_that_fits_is_sent() {
     let run = send(&["--emulator", "--output", "json", "--max-batch-bytes", "1KiB"], "x".repeat(1_008));
     assert_eq!(run.json()["bytes"], 1_024, "{run:?}");
     let run = send(&["--emulator", "--output", "json", "--max-batch-bytes", "1KiB"], "x".repeat(1_009));
-    assert!(run.stderr.contains("line 1: takes 1025 bytes as a message, and --max-batch-bytes is 1024"), "{run:?}");
+    assert!(run.stderr.contains("line 1: takes 1025 bytes as a message; raise --max-batch-bytes from 1024"), "{run:?}");
 }

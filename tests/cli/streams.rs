@@ -65,6 +65,20 @@ fn a_line_too_large_ends_the_sending_and_the_lines_before_it_are_sent() {
 }
 
 #[test]
+fn a_first_line_too_large_is_the_only_thing_told() {
+    for (format, input) in [("lines", "x".repeat(2_000_000)), ("jsonl", format!("\"{}\"", "x".repeat(2_000_000)))] {
+        let run = send(&["--emulator", "--output", "json", "--format", format], input);
+        assert_eq!(run.code, 2, "{run:?}");
+        assert_eq!(run.counts(), [0, 0, 1, 0], "{run:?}");
+        assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
+        assert!(run.stderr.starts_with("error: line 1: takes 2000016 bytes as a message, and the hub's"), "{run:?}");
+    }
+    let run = send(&["--emulator", "--output", "json", "--max-batch-bytes", "1"], "event\n");
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(run.stderr.contains("raise --max-batch-bytes from 1 to that or more"), "{run:?}");
+}
+
+#[test]
 fn what_the_emulator_prints_can_be_sent_again() {
     let mut first = Running::emulator(&["--print-events"]);
     let input = concat!(
@@ -107,8 +121,8 @@ fn every_key_has_batches_of_its_own() {
 fn an_open_input_is_sent_when_it_pauses_and_ctrl_c_ends_it() {
     let mut emulator = Running::emulator(&["--print-events"]);
     let mut sending = super::support::Sending::start(emulator.connection_string(), &[]);
-    sending.write("one\ntwo\n");
-    // Both have arrived although the input goes on.
+    sending.write("one\ntwo\nthr");
+    // Both have arrived although the input goes on, in the middle of a line.
     assert_eq!(emulator.event()["body"], "one");
     assert_eq!(emulator.event()["body"], "two");
     let run = sending.end("-INT");

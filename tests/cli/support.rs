@@ -55,6 +55,13 @@ pub(crate) fn hubwire(args: &[&str], input: impl AsRef<[u8]>, env: &[(&str, &str
     run
 }
 
+/// Runs `hubwire` to its end with no input, its standard output going to `stdout`.
+pub(crate) fn hubwire_to(stdout: Stdio, args: &[&str]) -> Run {
+    let output = command(args, &[]).stdin(Stdio::null()).stdout(stdout).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    Run { code: output.status.code().unwrap_or(-1), stdout: String::new(), stderr }
+}
+
 /// Runs `hubwire send` without a connection string.
 pub(crate) fn send(args: &[&str], input: impl AsRef<[u8]>) -> Run {
     hubwire(&[&["send"], args].concat(), input, &[])
@@ -115,11 +122,16 @@ impl Running {
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
     }
 
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
     /// Sends a signal, and waits for the end: exit code and the rest of standard error.
     #[cfg(unix)]
     pub(crate) fn end(mut self, signal: &str) -> (i32, String) {
-        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+        self.signal(signal);
         let mut rest = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut rest).unwrap();
         (self.child.wait().unwrap().code().unwrap_or(-1), rest)

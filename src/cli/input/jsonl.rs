@@ -1,9 +1,12 @@
 //! A line of JSON -> an event.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde_json::Value as Json;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value as Json};
 
 use crate::Event;
 use crate::wire::event::MessageId;
@@ -17,7 +20,8 @@ const IGNORED: [&str; 5] = ["event_hub", "partition", "sequence_number", "offset
 
 /// Reads `text`: a JSON string, or an object of the members documented in docs/command-line.md.
 pub(super) fn item(text: &[u8], number: u64, template: &Template) -> Result<Item, String> {
-    let members = match serde_json::from_slice(text).map_err(|error| syntax(&error))? {
+    let Unique(line) = serde_json::from_slice(text).map_err(|error| syntax(&error))?;
+    let members = match line {
         Json::String(body) => return Ok(template.item(number, body.into())),
         Json::Object(members) => members,
         other => return Err(expected("a string or an object", &other)),
@@ -126,6 +130,72 @@ fn property(value: &Json) -> Result<Value, String> {
     }
 }
 
+/// A JSON value in which no object has a member twice: one of the two would be lost without a word.
+struct Unique(Json);
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UniqueVisitor).map(Self)
+    }
+}
+
+struct UniqueVisitor;
+
+impl<'de> Visitor<'de> for UniqueVisitor {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Json, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Json, A::Error> {
+        let mut array = Vec::new();
+        while let Some(Unique(element)) = elements.next_element()? {
+            array.push(element);
+        }
+        Ok(Json::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json, A::Error> {
+        let mut object = Map::new();
+        while let Some((name, Unique(value))) = members.next_entry::<String, Unique>()? {
+            if object.contains_key(&name) {
+                return Err(A::Error::custom(format!("`{name}` is there twice")));
+            }
+            object.insert(name, value);
+        }
+        Ok(Json::Object(object))
+    }
+}
+
 fn expected(what: &str, got: &Json) -> String {
     format!("expected {what}, got {}", json::kind(got))
 }
@@ -134,7 +204,8 @@ fn expected(what: &str, got: &Json) -> String {
 fn syntax(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let words = text.split(" at line ").next().unwrap_or(&text);
-    format!("no JSON: {words} at column {}", error.column())
+    let fault = if error.is_data() { "" } else { "not JSON: " };
+    format!("{fault}{words} at column {}", error.column())
 }
 
 #[cfg(test)]
@@ -189,8 +260,10 @@ mod tests {
         for (text, message) in [
             ("42", "expected a string or an object, got a number"),
             ("{}", "no body; add `body` (text) or `body_base64`"),
-            ("{\"body\":", "no JSON: EOF while parsing a value at column 8"),
-            ("\"a\" \"b\"", "no JSON: trailing characters at column 5"),
+            ("{\"body\":", "not JSON: EOF while parsing a value at column 8"),
+            ("\"a\" \"b\"", "not JSON: trailing characters at column 5"),
+            (r#"{"body":"a","body":"b"}"#, "`body` is there twice at column 23"),
+            (r#"{"body":"a","properties":{"p":1,"p":2}}"#, "`p` is there twice at column 38"),
             (r#"{"body":1}"#, "body: expected a string, got a number"),
             (r#"{"body":null}"#, "body: expected a string, got null"),
             (

@@ -51,7 +51,8 @@ impl Lines<'_> {
                     return Err(Failure::input(format!("{}: {why}", Unit::Line.name(number))));
                 }
             }
-            let may_block = reader.buffer().is_empty();
+            // What is left may be the beginning of a line that takes its time.
+            let may_block = !reader.buffer().contains(&b'\n');
             if held_len >= CHUNK_LEN || (may_block && !items.is_empty()) {
                 held_len = 0;
                 if !hand_on(std::mem::take(&mut items)) {
