@@ -85,6 +85,8 @@ struct Shared {
     clock: WallClock,
     serial: AtomicU64,
     connections: AtomicUsize,
+    /// Set once no connection is served any more.
+    is_ended: watch::Sender<bool>,
 }
 
 impl Emulator {
@@ -156,7 +158,19 @@ impl Emulator {
             return;
         };
         self.shared.store().totals.connections += 1;
-        connection::serve(stream, Arc::clone(&self.shared)).await;
+        let mut ending = self.shared.is_ended.subscribe();
+        tokio::select! {
+            biased;
+            _ = ending.wait_for(|&is_ended| is_ended) => {}
+            () = connection::serve(stream, Arc::clone(&self.shared)) => {}
+        }
+    }
+
+    /// Cuts off every connection, those to come as well: nothing is stored after this. Whoever waits for an answer
+    /// gets none.
+    #[cfg(feature = "cli")]
+    pub(crate) fn end(&self) {
+        self.shared.is_ended.send_replace(true);
     }
 
     /// The connection string for [`connect`](Self::connect), or for another way to the same namespace: its host is
@@ -292,6 +306,7 @@ impl Shared {
             clock,
             serial: AtomicU64::new(0),
             connections: AtomicUsize::new(0),
+            is_ended: watch::Sender::new(false),
         }
     }
 

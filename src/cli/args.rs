@@ -19,7 +19,7 @@ Exit codes:
     4  the hub refused: key, event hub or partition; change something before you try again
     5  the hub rejected a batch
     6  the hub could not be reached, or did not answer in time; safe to send again
-    7  some outcomes are unknown; sending again may store events twice
+    7  some outcomes are unknown; sending again may store events twice: decide
   130  ended by Ctrl-C (143 by SIGTERM)";
 
 const SEND_EXAMPLES: &str = r#"Examples:
@@ -97,7 +97,7 @@ pub(super) struct SendArgs {
     pub(super) partition_key: Option<String>,
 
     /// Send to this partition
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = partition_id)]
     pub(super) partition_id: Option<u32>,
 
     /// Put an application property on every event; may be repeated
@@ -196,6 +196,10 @@ fn property(text: &str) -> Result<(String, String), String> {
     }
 }
 
+fn partition_id(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "expected a whole number from 0".to_owned())
+}
+
 fn hub(text: &str) -> Result<(String, u32), String> {
     let Some((name, partitions)) = text.split_once(':') else { return Ok((text.to_owned(), 4)) };
     match partitions.parse() {
@@ -204,14 +208,14 @@ fn hub(text: &str) -> Result<(String, u32), String> {
     }
 }
 
-/// Bytes: a whole number, alone or with `B`, `KiB` or `MiB` or `GiB`.
+/// Bytes: a whole number, alone or with `B`, `KiB` or `MiB` or `GiB`, in whatever case.
 fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = split_unit(text);
-    let unit = match unit {
-        "" | "B" => 1,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
+    let unit = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
         _ => 0,
     };
     let bytes = number.parse().ok().and_then(|number: u64| number.checked_mul(unit)).filter(|bytes| *bytes > 0);
@@ -247,6 +251,8 @@ mod tests {
             ("1MiB", Some(1_048_576)),
             ("2GiB", Some(2_147_483_648)),
             ("7B", Some(7)),
+            ("64kib", Some(65_536)),
+            ("1MIB", Some(1_048_576)),
             ("", None),
             ("0", None),
             ("KiB", None),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::args::EmulatorArgs;
-use super::failure::Failure;
+use super::failure::{Failure, Kind};
 use super::report::{counted, size};
 use super::settings::read_secret;
 use super::signal::Signals;
@@ -23,7 +23,7 @@ use crate::wire::connection_string::ConnectionString;
 pub(super) const DEFAULT_EVENT_HUB: &str = "telemetry";
 /// Lines that wait to be printed.
 const QUEUE_LEN: usize = 64;
-/// A reader that takes no line for this long, when all that is left is to print, is waited for no more.
+/// When all that is left is to print, a reader that takes nothing for this long is waited for no more.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs the command until a signal; the exit code.
@@ -45,23 +45,55 @@ async fn serve(args: &EmulatorArgs) -> Result<(), Failure> {
     introduce(args, &listening);
 
     let mut printing = args.print_events.then(|| Printing::start(args)).transpose().map_err(failed)?;
-    tokio::select! {
-        _ = signals.next() => {}
-        () = print_events(&emulator, printing.as_mut()) => {}
-    }
+    let printed = tokio::select! {
+        _ = signals.next() => None,
+        written = print_events(&emulator, printing.as_mut()) => Some(written),
+    };
     listening.stop();
-    if let Some(mut printing) = printing {
-        // To the last event, as long as somebody reads; a second signal cuts it short.
-        let written = Arc::clone(&printing.written);
-        tokio::select! {
-            () = printing.finish(&emulator) => {}
-            () = stands_still(&written) => {}
-            _ = signals.next() => {}
-        }
-        printing.tell_what_is_missing(&emulator);
-    }
+    // Nothing is accepted from here on: what is stored now is all there is to print.
+    emulator.end();
+    let ended = match (printing, printed) {
+        (_, Some(written)) => of_written(written),
+        (Some(printing), None) => finish(printing, &emulator, &mut signals).await,
+        (None, None) => Ok(()),
+    };
     tell_totals(&emulator);
-    Ok(())
+    ended
+}
+
+/// Prints the rest, as long as somebody reads it, or until a second signal.
+async fn finish(printing: Printing, emulator: &Emulator, signals: &mut Signals) -> Result<(), Failure> {
+    let written_count = Arc::clone(&printing.written_count);
+    let (kind, why) = tokio::select! {
+        written = printing.finish(emulator) => return of_written(written),
+        kind = signals.next() => (kind, "a second signal ended the printing"),
+        () = stands_still(&written_count) => (Kind::Configuration, "nobody read them for 10 s"),
+    };
+    let missing = emulator.totals().events.saturating_sub(written_count.load(Ordering::Acquire));
+    let missing = counted(missing, "stored event was", "stored events were");
+    Err(Failure::new(kind, format!("{missing} not printed: {why}")))
+}
+
+/// Ends when `count` has not changed for [`PATIENCE`].
+async fn stands_still(count: &AtomicU64) {
+    let mut before = None;
+    loop {
+        let now = Some(count.load(Ordering::Acquire));
+        if now == before {
+            return;
+        }
+        before = now;
+        tokio::time::sleep(PATIENCE).await;
+    }
+}
+
+fn of_written(written: io::Result<()>) -> Result<(), Failure> {
+    match written {
+        Err(error) if !output::is_reader_gone(&error) => {
+            Err(Failure::configuration(format!("cannot print events: {error}; check where standard output goes")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn builder(args: &EmulatorArgs) -> Result<Builder, Failure> {
@@ -132,91 +164,80 @@ fn tell_totals(emulator: &Emulator) {
     output::note(format_args!("stored {events} in {messages} ({bytes}), rejected {rejected}, over {connections}"));
 }
 
-/// Prints every event that is stored. Ends when nobody reads; never, if nothing is to be printed.
-async fn print_events(emulator: &Emulator, printing: Option<&mut Printing>) {
+/// Prints every event that is stored. Ends when nothing can be written any more; never, if nothing is to be printed.
+async fn print_events(emulator: &Emulator, printing: Option<&mut Printing>) -> io::Result<()> {
     let Some(printing) = printing else { return std::future::pending().await };
     loop {
-        emulator.until_stored(printing.queued + 1).await;
+        tokio::select! {
+            written = &mut printing.written => return of_thread(written),
+            () = emulator.until_stored(printing.printed + 1) => {}
+        }
         if !printing.print_new(emulator).await {
-            return;
+            return of_thread((&mut printing.written).await);
         }
     }
 }
 
-/// Ends when `count` has not changed for [`PATIENCE`].
-async fn stands_still(count: &AtomicU64) {
-    let mut before = None;
-    loop {
-        let now = Some(count.load(Ordering::Relaxed));
-        if now == before {
-            return;
-        }
-        before = now;
-        tokio::time::sleep(PATIENCE).await;
-    }
+fn of_thread(written: Result<io::Result<()>, oneshot::error::RecvError>) -> io::Result<()> {
+    written.unwrap_or_else(|_| Err(io::Error::other("the printing was lost")))
 }
 
 /// How far the printing is, and the thread that does it: standard output may block for as long as its reader likes.
 struct Printing {
     /// The next event of each event hub's partitions.
     positions: Vec<(String, u32, i64)>,
-    /// Lines that were handed to the thread.
-    queued: u64,
-    /// Lines that the thread has written.
-    written: Arc<AtomicU64>,
-    /// Taken away when nothing more will come.
-    lines: Option<mpsc::Sender<String>>,
-    done: oneshot::Receiver<()>,
+    printed: u64,
+    lines: mpsc::Sender<String>,
+    /// What ended the writing.
+    written: oneshot::Receiver<io::Result<()>>,
+    /// Lines that are out.
+    written_count: Arc<AtomicU64>,
 }
 
 impl Printing {
     fn start(args: &EmulatorArgs) -> io::Result<Self> {
         let (lines, mut queue) = mpsc::channel::<String>(QUEUE_LEN);
-        let (finished, done) = oneshot::channel();
-        let written = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&written);
+        let (finished, written) = oneshot::channel();
+        let written_count = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&written_count);
         thread::Builder::new().name("printer".to_owned()).spawn(move || {
-            while queue.blocking_recv().is_some_and(output::line) {
-                count.fetch_add(1, Ordering::Relaxed);
+            let mut result = Ok(());
+            while result.is_ok()
+                && let Some(line) = queue.blocking_recv()
+            {
+                result = output::line(line);
+                count.fetch_add(u64::from(result.is_ok()), Ordering::Release);
             }
             // The queue closes before whoever waits is told.
             drop(queue);
-            let _ = finished.send(());
+            let _ = finished.send(result);
         })?;
         let partitions =
             |(name, count): &(String, u32)| (0..*count).map(|id| (name.clone(), id, 0)).collect::<Vec<_>>();
         let positions = args.event_hubs.iter().flat_map(partitions).collect();
-        Ok(Self { positions, queued: 0, written, lines: Some(lines), done })
+        Ok(Self { positions, printed: 0, lines, written, written_count })
     }
 
     /// Prints what was stored since the last time; whether somebody still reads.
     ///
     /// Cancel: the next call goes on where this one was.
     async fn print_new(&mut self, emulator: &Emulator) -> bool {
-        let Some(lines) = &self.lines else { return false };
         for (event_hub, partition_id, next) in &mut self.positions {
             for stored in emulator.events_from(event_hub, *partition_id, *next).unwrap_or_default() {
-                if lines.send(json::line(event_hub, &stored)).await.is_err() {
+                if self.lines.send(json::line(event_hub, &stored)).await.is_err() {
                     return false;
                 }
                 *next = stored.sequence_number + 1;
-                self.queued += 1;
+                self.printed += 1;
             }
         }
         true
     }
 
     /// Prints what is stored by now, and waits until it is written.
-    async fn finish(&mut self, emulator: &Emulator) {
+    async fn finish(mut self, emulator: &Emulator) -> io::Result<()> {
         self.print_new(emulator).await;
-        self.lines = None;
-        let _ = (&mut self.done).await;
-    }
-
-    fn tell_what_is_missing(&self, emulator: &Emulator) {
-        let missing = emulator.stored_count().saturating_sub(self.written.load(Ordering::Relaxed));
-        if missing > 0 {
-            output::warn(format_args!("{} stored and not printed", counted(missing, "event was", "events were")));
-        }
+        drop(self.lines);
+        of_thread(self.written.await)
     }
 }

@@ -97,7 +97,11 @@ impl Failure {
             SendError::NotSent { cause, .. } => (kind_of(cause), cause.condition()),
             SendError::Unknown { cause, .. } => (Kind::UnknownOutcome, cause.condition()),
         };
-        Self::new(kind, error.to_string()).with_words(condition, error.tracking_id(), error.is_retryable())
+        let message = match error {
+            SendError::Unknown { cause, .. } => format!("no answer came for a batch: {}", without_advice(cause)),
+            _ => error.to_string(),
+        };
+        Self::new(kind, message).with_words(condition, error.tracking_id(), error.is_retryable())
     }
 
     fn with_words(mut self, condition: Option<&str>, tracking_id: Option<&str>, is_retryable: bool) -> Self {
@@ -111,6 +115,16 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+/// What happened. What to do about it is said to programs, which may open a new connection.
+fn without_advice(error: &Error) -> String {
+    let text = error.to_string();
+    match error {
+        // The hub's own words, which may hold anything.
+        Error::Closed { .. } => text,
+        _ => text.rsplit_once("; ").map_or(text.clone(), |(what, _)| what.to_owned()),
     }
 }
 

@@ -3,6 +3,7 @@
 //! A thread reads, since reading may block for as long as it likes and the connection must go on meanwhile. What it
 //! has read waits in a short queue: memory is bounded, and a slow hub slows the reading.
 
+mod bom;
 mod document;
 mod item;
 mod jsonl;
@@ -11,6 +12,8 @@ mod lines;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use bytes::Bytes;
@@ -58,25 +61,32 @@ pub(super) enum Content {
 pub(super) struct Stream {
     first: Vec<Item>,
     rest: mpsc::Receiver<Message>,
+    /// Events that the thread has read, handed on or not.
+    read_count: Arc<AtomicU64>,
+    /// Of these, those that [`next`](Self::next) has given away.
+    taken_count: u64,
 }
 
 impl Stream {
-    /// How many events are read already.
-    pub(super) fn first_len(&self) -> usize {
-        self.first.len()
+    /// How many events are read already that nobody has taken.
+    pub(super) fn waiting_count(&self) -> u64 {
+        self.read_count.load(Ordering::Acquire) - self.taken_count
     }
 
     /// The next events; `None` at the end.
     ///
     /// Cancel: none is lost.
     pub(super) async fn next(&mut self) -> Option<Result<Vec<Item>, Failure>> {
-        if !self.first.is_empty() {
-            return Some(Ok(std::mem::take(&mut self.first)));
-        }
-        match self.rest.recv().await? {
-            Message::Whole(items, _) | Message::Lines(items) => Some(Ok(items)),
-            Message::Failed(failure) => Some(Err(failure)),
-        }
+        let items = if self.first.is_empty() {
+            match self.rest.recv().await? {
+                Message::Whole(items, _) | Message::Lines(items) => items,
+                Message::Failed(failure) => return Some(Err(failure)),
+            }
+        } else {
+            std::mem::take(&mut self.first)
+        };
+        self.taken_count += items.len() as u64;
+        Some(Ok(items))
     }
 }
 
@@ -90,8 +100,15 @@ pub(super) async fn open(args: &SendArgs) -> Result<Input, Failure> {
     }
     let reader = source(&args.input, args.quiet)?;
     let (sender, mut messages) = mpsc::channel(QUEUE_LEN);
-    let (format, keep_empty) = (args.format, args.keep_empty);
-    let read = move || read(reader, format, keep_empty, &template, &sender);
+    let (format, keep_empty, read_count) = (args.format, args.keep_empty, Arc::new(AtomicU64::new(0)));
+    let count = Arc::clone(&read_count);
+    let read = move || {
+        let lines = lines::Lines { template: &template, keep_empty, is_json: format == Format::Jsonl, count: &count };
+        if let Err(failure) = read(reader, format, &lines, &sender) {
+            // Nobody to tell means that nobody sends any more.
+            let _ = sender.blocking_send(Message::Failed(failure));
+        }
+    };
     let started = thread::Builder::new().name("input".to_owned()).spawn(read);
     started.map_err(|error| Failure::input(format!("cannot start reading: {error}")))?;
     match messages.recv().await {
@@ -101,9 +118,10 @@ pub(super) async fn open(args: &SendArgs) -> Result<Input, Failure> {
             warnings.iter().filter(|_| !args.quiet).for_each(output::warn);
             Ok(Input { content: Content::Whole(items), unit: Unit::Element })
         }
-        Some(Message::Lines(first)) => {
-            Ok(Input { content: Content::Stream(Stream { first, rest: messages }), unit: Unit::Line })
-        }
+        Some(Message::Lines(first)) => Ok(Input {
+            content: Content::Stream(Stream { first, rest: messages, read_count, taken_count: 0 }),
+            unit: Unit::Line,
+        }),
     }
 }
 
@@ -120,31 +138,42 @@ fn source(path: &Path, quiet: bool) -> Result<Box<dyn Read + Send>, Failure> {
         }
         return Ok(Box::new(io::stdin()));
     }
-    let file = File::open(path)
-        .map_err(|error| Failure::input(format!("cannot read events from {}: {error}", path.display())))?;
+    let file = File::open(path).map_err(|error| {
+        Failure::input(format!("cannot read events from {}: {error}; {}", path.display(), advice(path)))
+    })?;
+    // It opens, and only reading it would fail.
+    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        let text =
+            format!("cannot read events from {}: it is a directory; name a file, or leave out --input", path.display());
+        return Err(Failure::input(text));
+    }
     Ok(Box::new(file))
+}
+
+fn advice(path: &Path) -> &'static str {
+    if path.exists() { "check its permissions" } else { "check the path; `-` is standard input" }
 }
 
 /// The reading thread.
 fn read(
     reader: Box<dyn Read + Send>,
     format: Format,
-    keep_empty: bool,
-    template: &Template,
+    lines: &lines::Lines,
     messages: &mpsc::Sender<Message>,
-) {
-    let result = match document::detect(reader, format) {
-        Ok(Detected::Document(document)) => whole(document, template, messages),
-        Ok(Detected::Lines(reader)) => {
-            let lines = lines::Lines { template, keep_empty, is_json: format == Format::Jsonl };
-            lines.read(reader, |items| messages.blocking_send(Message::Lines(items)).is_ok())
-        }
-        Err(failure) => Err(failure),
-    };
-    if let Err(failure) = result {
-        // Nobody to tell means that nobody sends any more.
-        let _ = messages.blocking_send(Message::Failed(failure));
+) -> Result<(), Failure> {
+    // Lines that are asked for stand as they are, a byte order mark as well.
+    let reader = if format == Format::Lines { reader } else { Box::new(bom::skip(reader).map_err(unreadable)?) };
+    match document::detect(reader, format)? {
+        Detected::Document(document) => whole(document, lines.template, messages),
+        Detected::Lines(reader) => lines.read(reader, |items| messages.blocking_send(Message::Lines(items)).is_ok()),
     }
+}
+
+fn unreadable(error: io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::InvalidData {
+        return Failure::input(error.to_string());
+    }
+    Failure::input(format!("cannot read the input: {error}"))
 }
 
 fn whole(document: document::Document, template: &Template, messages: &mpsc::Sender<Message>) -> Result<(), Failure> {

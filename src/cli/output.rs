@@ -3,16 +3,15 @@
 use std::fmt;
 use std::io::{self, Write};
 
-/// A line to standard output; whether it was written. A reader that has gone away is passed over in silence.
-pub(super) fn line(text: impl fmt::Display) -> bool {
+/// A line to standard output.
+pub(super) fn line(text: impl fmt::Display) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    let written = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
-    if let Err(error) = &written
-        && error.kind() != io::ErrorKind::BrokenPipe
-    {
-        warn(format_args!("cannot write to standard output: {error}; what it was to say is lost"));
-    }
-    written.is_ok()
+    writeln!(stdout, "{text}").and_then(|()| stdout.flush())
+}
+
+/// Whether it was the reader's choice to miss what is written.
+pub(super) fn is_reader_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
 }
 
 /// An error to standard error.

@@ -84,7 +84,12 @@ impl<'a> Publisher<'a> {
         self.unit = input.unit;
         let ended = match input.content {
             Content::Whole(items) => self.publish_whole(items).await,
-            Content::Stream(stream) => self.publish_stream(stream).await,
+            Content::Stream(mut stream) => {
+                let ended = self.publish_stream(&mut stream).await;
+                // Read, but not taken when the sending ended.
+                self.tally.not_sent += stream.waiting_count();
+                ended
+            }
         };
         if ended.is_ok() {
             // What stops the flush is in the tally.
@@ -105,7 +110,7 @@ impl<'a> Publisher<'a> {
         self.add_all(items).await
     }
 
-    async fn publish_stream(&mut self, mut stream: Stream) -> Result<(), Stop> {
+    async fn publish_stream(&mut self, stream: &mut Stream) -> Result<(), Stop> {
         loop {
             let has_open = !self.open.is_empty();
             tokio::select! {
@@ -177,13 +182,14 @@ impl<'a> Publisher<'a> {
     fn too_large(&self, item: &Item) -> Option<Failure> {
         let len = message_len(&item.event, item.partition_key.as_deref())?;
         (len > self.max_batch_len).then(|| {
-            let (limit, hubs) = (self.max_batch_len, self.sender.max_message_size());
+            let limit = self.max_batch_len;
             let name = self.unit.name(item.number);
-            Failure::input(if len <= hubs {
-                format!("{name}: takes {len} bytes as a message; raise --max-batch-bytes from {limit} to that or more")
-            } else {
-                format!("{name}: takes {len} bytes as a message, and the hub's limit is {hubs}; make the event smaller")
-            })
+            let (whose, advice) = match self.sender.max_message_size() {
+                hubs if limit >= hubs => ("the hub's limit", "make it smaller".to_owned()),
+                hubs if len > hubs => ("--max-batch-bytes", format!("make it smaller: the hub's limit is {hubs}")),
+                _ => ("--max-batch-bytes", format!("raise --max-batch-bytes to {len} or more")),
+            };
+            Failure::input(format!("{name}: takes {len} bytes as a message, and {whose} is {limit}; {advice}"))
         })
     }
 
@@ -228,8 +234,8 @@ impl<'a> Publisher<'a> {
 
     /// Puts `batch` under way as soon as there is a place. On an error it is counted.
     async fn send(&mut self, batch: Batch) -> Result<(), Stop> {
+        // It was begun for an event that turned out too large.
         if batch.is_empty() {
-            // Opened for an event that then did not go in.
             return Ok(());
         }
         while self.in_flight.len() >= self.max_in_flight {
@@ -253,7 +259,9 @@ impl<'a> Publisher<'a> {
 
     /// Counts the outcome of a batch. `None`, of one whose task fell, stays among those in flight.
     fn on_settled(&mut self, settled: Option<Result<Accepted, SendError>>) -> Result<(), Stop> {
-        let Some(result) = settled else { return self.stop(Failure::new(Kind::UnknownOutcome, "a send was lost")) };
+        let Some(result) = settled else {
+            return self.stop(Failure::new(Kind::UnknownOutcome, "no answer came: a send was lost"));
+        };
         let result = match result {
             Ok(accepted) => {
                 self.on_accepted(accepted);
@@ -316,6 +324,7 @@ impl<'a> Publisher<'a> {
             }
         }
         self.tally.unknown += std::mem::take(&mut self.events_in_flight);
+        self.tally.advise();
     }
 
     /// Bounds the wait for what is under way: what has no outcome by then ends as unknown or not sent.

@@ -32,15 +32,18 @@ impl Tally {
         }
     }
 
+    /// Says what an unknown outcome means, once it is known of how many events.
+    pub(super) fn advise(&mut self) {
+        let unknown = counted(self.unknown, "event", "events");
+        for failure in self.failures.iter_mut().filter(|failure| failure.kind == Kind::UnknownOutcome) {
+            failure.message += &format!("; sending again may store up to {unknown} twice: decide");
+        }
+    }
+
     /// The first failure of the gravest kind.
     fn gravest(&self) -> Option<&Failure> {
         let kind = self.failures.iter().map(|failure| failure.kind).max()?;
         self.failures.iter().find(|failure| failure.kind == kind)
-    }
-
-    /// Whether a signal ended the sending.
-    pub(super) fn is_interrupted(&self) -> bool {
-        self.failures.iter().any(|failure| failure.kind >= Kind::Interrupted)
     }
 
     pub(super) fn exit_code(&self) -> u8 {
@@ -173,7 +176,8 @@ fn time(elapsed: Duration) -> String {
 /// What to say about a signal that ended the sending.
 pub(super) fn interrupted(kind: Kind) -> Failure {
     let signal = if kind == Kind::Terminated { "SIGTERM" } else { "Ctrl-C" };
-    Failure::new(kind, format!("ended by {signal} before all events were sent"))
+    let advice = "what was not sent can be sent again, what has an unknown outcome may be stored";
+    Failure::new(kind, format!("ended by {signal} before all events were sent; {advice}"))
 }
 
 #[cfg(test)]

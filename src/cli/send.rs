@@ -11,6 +11,7 @@ use super::settings::{self, Destination};
 use super::signal::Signals;
 use crate::clock;
 use crate::emulator::Emulator;
+use crate::wire::condition;
 use crate::wire::connection_string::ConnectionString;
 use crate::{Connection, Options, Sender};
 
@@ -32,10 +33,12 @@ async fn send(args: &SendArgs, report: &mut Report) -> Result<(), Failure> {
     let destination = settings::destination(args)?;
     report.event_hub = Some(destination.event_hub().to_owned());
     let options = settings::options(args)?;
+    let source = destination.source().to_owned();
     let mut peer = Peer::new(destination)?;
     report.namespace = Some(peer.connection_string.host().to_owned());
     if !args.quiet {
-        peer.connection_string.warnings().iter().for_each(output::warn);
+        let warn = |warning| output::warn(format_args!("{source}: {warning}"));
+        peer.connection_string.warnings().iter().for_each(warn);
     }
 
     let failed = |error| Failure::configuration(format!("cannot listen for signals: {error}"));
@@ -62,7 +65,7 @@ async fn publish(
     let started = clock::now();
     let (read, total) = match &input.content {
         Content::Whole(items) => (items.len() as u64, Some(items.len() as u64)),
-        Content::Stream(stream) => (stream.first_len() as u64, None),
+        Content::Stream(stream) => (stream.waiting_count(), None),
     };
     let connected = tokio::select! {
         connected = peer.connect(options, args.partition_id) => connected,
@@ -73,14 +76,30 @@ async fn publish(
     let progress = Progress::new(!args.quiet && !args.no_progress, total);
     let publisher = Publisher::new(connection.clone(), sender, &limits, signals, progress);
     report.tally = publisher.publish(input).await;
+    if args.emulator {
+        report.tally.failures.iter_mut().for_each(of_emulator);
+        // What differed was the sizes of batches.
+        report.tally.failures.dedup();
+    }
     report.elapsed = Some(clock::now().duration_since(started));
-    if !report.tally.is_interrupted() {
+    if !signals.are_urgent() {
         tokio::select! {
             () = connection.close() => {}
             _ = signals.next() => {}
         }
     }
     Ok(())
+}
+
+/// The emulator in this process has no limit to raise, and is started anew with every command.
+fn of_emulator(failure: &mut Failure) {
+    if failure.condition.as_deref() == Some(condition::RESOURCE_LIMIT_EXCEEDED) {
+        failure.message = "the emulator in this process is full: it keeps every event, up to 256 MiB; send less at a \
+                           time, or to a `hubwire emulator` with a larger --memory-limit"
+            .to_owned();
+        failure.tracking_id = None;
+        failure.is_retryable = false;
+    }
 }
 
 /// Whom the events go to.
@@ -94,7 +113,7 @@ struct Peer {
 impl Peer {
     fn new(destination: Destination) -> Result<Self, Failure> {
         match destination {
-            Destination::Network { connection_string, event_hub } => {
+            Destination::Network { connection_string, event_hub, .. } => {
                 Ok(Self { connection_string: *connection_string, event_hub, emulator: None })
             }
             Destination::Emulator { event_hub } => {
@@ -130,14 +149,33 @@ impl Peer {
 /// Errors to standard error; the result to standard output.
 fn tell(args: &SendArgs, report: &Report) {
     let is_fine = report.tally.failures.is_empty();
-    match args.output {
-        Output::Json => {
-            output::line(report.json());
-        }
-        Output::Text if report.has_counts() && !(is_fine && args.quiet) => {
-            output::line(report);
-        }
-        Output::Text => {}
+    let text = match args.output {
+        Output::Json => Some(report.json()),
+        Output::Text if report.has_counts() && !(is_fine && args.quiet) => Some(report.to_string()),
+        Output::Text => None,
+    };
+    // The events are where they are: a result that is lost must not read as a reason to send them again.
+    if let Some(text) = text
+        && let Err(error) = output::line(&text)
+        && !output::is_reader_gone(&error)
+    {
+        output::complain(format_args!("cannot write the result to standard output: {error}; it is: {text}"));
     }
     report.tally.failures.iter().for_each(output::complain);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::failure::Kind;
+
+    #[test]
+    fn an_emulator_of_ones_own_that_is_full_is_told_as_such() {
+        let mut failure = Failure::new(Kind::Rejected, "raise the limit");
+        of_emulator(&mut failure);
+        assert_eq!(failure.message, "raise the limit");
+        failure.condition = Some(condition::RESOURCE_LIMIT_EXCEEDED.to_owned());
+        of_emulator(&mut failure);
+        assert!(failure.message.starts_with("the emulator in this process is full"), "{failure}");
+    }
 }

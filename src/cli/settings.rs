@@ -6,9 +6,11 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use crate::Options;
 use crate::wire::connection_string::{ConnectionString, EventHubNameError};
-use crate::wire::secret::{Secret, printable};
+use crate::wire::secret::{MASK, Secret, printable};
 
 use super::args::{CONNECTION_STRING_ADVICE, SendArgs};
 use super::emulator::DEFAULT_EVENT_HUB;
@@ -24,13 +26,21 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Where a `send` goes.
 #[derive(Debug)]
 pub(super) enum Destination {
-    /// A hub at the end of a network.
-    Network { connection_string: Box<ConnectionString>, event_hub: String },
+    /// A hub at the end of a network, and where its connection string comes from.
+    Network { connection_string: Box<ConnectionString>, event_hub: String, source: String },
     /// An emulator in this process.
     Emulator { event_hub: String },
 }
 
 impl Destination {
+    /// Where what is odd in the connection string has to be mended.
+    pub(super) fn source(&self) -> &str {
+        match self {
+            Self::Network { source, .. } => source,
+            Self::Emulator { .. } => "--emulator",
+        }
+    }
+
     pub(super) fn event_hub(&self) -> &str {
         match self {
             Self::Network { event_hub, .. } | Self::Emulator { event_hub } => event_hub,
@@ -52,7 +62,7 @@ pub(super) fn destination(args: &SendArgs) -> Result<Destination, Failure> {
     let parsed = ConnectionString::parse(text.expose());
     let connection_string = parsed.map_err(|error| Failure::configuration(format!("{source}: {error}")))?;
     let event_hub = event_hub(&connection_string, named.as_ref())?;
-    Ok(Destination::Network { connection_string: Box::new(connection_string), event_hub })
+    Ok(Destination::Network { connection_string: Box::new(connection_string), event_hub, source })
 }
 
 /// An event hub that is named beside the connection string, and where.
@@ -112,21 +122,37 @@ fn variable(name: &str) -> Result<Option<String>, Failure> {
     }
 }
 
-/// The text of a small file, without the line's end after it.
+/// The text of a small file, without a byte order mark before it and the line's end after it.
 pub(super) fn read_secret(path: &Path, what: &str) -> Result<Secret, Failure> {
-    // What names no file may be the secret itself.
-    let shown = if path.exists() { printable(&path.to_string_lossy()).to_owned() } else { "the file named".to_owned() };
-    let failed = |why: &dyn std::fmt::Display| {
-        Failure::configuration(format!("cannot read {what} from {shown}: {why}; name a file that holds it"))
-    };
-    let mut text = String::new();
-    let file = File::open(path).map_err(|error| failed(&error))?;
-    file.take(MAX_SECRET_FILE_LEN + 1).read_to_string(&mut text).map_err(|error| failed(&error))?;
-    let text = Secret::from(text);
-    if text.expose().len() as u64 > MAX_SECRET_FILE_LEN {
-        return Err(failed(&"the file is longer than 64 KiB"));
+    let shown = shown(path);
+    let failed =
+        |why: &dyn std::fmt::Display| Failure::configuration(format!("cannot read {what} from {shown}: {why}"));
+    let file = File::open(path).map_err(|error| failed(&format_args!("{error}; {}", advice(path))))?;
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.take(MAX_SECRET_FILE_LEN + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
+    if bytes.len() as u64 > MAX_SECRET_FILE_LEN {
+        return Err(failed(&"the file is longer than 64 KiB; name a file that holds nothing else"));
     }
-    Ok(Secret::from(text.expose().trim_end()))
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(failed(&"the file is UTF-16; save it as UTF-8"));
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|_| failed(&"the file is not UTF-8; save it as UTF-8"))?;
+    Ok(Secret::from(text.strip_prefix('\u{feff}').unwrap_or(text).trim_end()))
+}
+
+/// What the file is called in messages. What is no file may be the secret itself, given in the wrong place.
+fn shown(path: &Path) -> String {
+    if path.exists() { printable(&path.to_string_lossy()).to_owned() } else { MASK.to_owned() }
+}
+
+fn advice(path: &Path) -> &'static str {
+    if path == Path::new("-") {
+        return "`-` is not standard input here: name a file, or /dev/stdin";
+    }
+    if path.exists() {
+        return "check its permissions";
+    }
+    "check the path, which is not shown, for it could be the secret itself"
 }
 
 /// How to connect.
@@ -143,11 +169,14 @@ pub(super) fn options(args: &SendArgs) -> Result<Options, Failure> {
 
 fn certificates(path: &Path) -> Result<Vec<u8>, Failure> {
     let shown = path.display();
-    let pem = std::fs::read(path)
-        .map_err(|error| Failure::configuration(format!("cannot read certificates from {shown}: {error}")))?;
+    let pem = std::fs::read(path).map_err(|error| {
+        Failure::configuration(format!("cannot read certificates from {shown}: {error}; check the path"))
+    })?;
     let marker = b"-----BEGIN CERTIFICATE-----";
     if !pem.windows(marker.len()).any(|window| window == marker) {
-        return Err(Failure::configuration(format!("{shown} holds no certificate in PEM form")));
+        return Err(Failure::configuration(format!(
+            "{shown} holds no certificate in PEM form; name a file with `-----BEGIN CERTIFICATE-----` in it"
+        )));
     }
     Ok(pem)
 }

@@ -84,41 +84,74 @@ fn a_key_of_ones_own_is_not_shown() {
 }
 
 #[test]
-fn a_key_in_place_of_its_file_is_not_shown() {
-    for args in [&["emulator", "--rule", "send", "--rule-key-file", KEY][..], &["send", "--ca-file", "/nowhere", "a"]] {
-        let run = hubwire(args, "", &[("CONNECTION_STR", &super::support::connection_string(1))]);
-        assert_eq!(run.code, 3, "{run:?}");
-    }
-}
-
-#[cfg(unix)]
-#[test]
-fn every_event_is_printed_although_the_end_has_come() {
-    let mut emulator = Running::emulator(&["--print-events"]);
-    let input: String = (0..20_000).map(|number| format!("{number}\n")).collect();
-    let run = send_to(emulator.connection_string(), &["--partition-id", "0"], input);
-    assert_eq!(run.counts(), [20_000, 0, 0, 0], "{run:?}");
-    // Nothing has been read from it yet: most of the lines still wait.
-    emulator.signal("-TERM");
-    for number in 0..20_000 {
-        assert_eq!(emulator.event()["body"], number.to_string());
-    }
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn a_result_that_cannot_be_written_is_said_so() {
-    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-    let run = super::support::hubwire_to(full.into(), &["send", "--emulator", "event"]);
-    assert_eq!(run.code, 0, "the event was accepted: {run:?}");
-    assert!(run.stderr.contains("cannot write to standard output"), "{run:?}");
-}
-
-#[test]
 fn the_largest_message_is_the_hubs_to_say() {
     let emulator = Running::emulator(&["--max-message-size", "1KiB"]);
     let run = send_to(emulator.connection_string(), &[&*"x".repeat(1_009)], "");
     assert_eq!(run.code, 2, "{run:?}");
     let words = "argument 1: takes 1025 bytes as a message, and the hub's limit is 1024";
     assert!(run.stderr.contains(words), "{run:?}");
+}
+
+#[test]
+fn a_key_given_in_place_of_its_file_is_not_shown() {
+    for key in [KEY, "/slash/in/it", "with=sign"] {
+        let run = hubwire(&["emulator", "--rule", "send", "--rule-key-file", key], "", &[]);
+        assert_eq!(run.code, 3, "{run:?}");
+        assert!(run.stderr.starts_with("error: cannot read the key from ***: "), "{run:?}");
+        assert!(!run.stderr.contains(key), "{run:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn every_accepted_event_is_printed_before_it_ends() {
+    use std::io::BufRead;
+    let mut emulator = Running::emulator(&["--print-events"]);
+    // More than a pipe and the queue hold.
+    let input = ("x".repeat(999) + "\n").repeat(1_000);
+    assert_eq!(send_to(emulator.connection_string(), &[], input).counts(), [1_000, 0, 0, 0]);
+    let stdout = emulator.stdout.take().unwrap();
+    emulator.signal("-INT");
+    // Nobody reads for longer than anybody is patient; then everything is there.
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    assert_eq!(stdout.lines().count(), 1_000);
+    let (code, rest) = emulator.wait();
+    assert_eq!(code, 0, "{rest}");
+    assert!(rest.starts_with("stored 1000 events in "), "{rest}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_signal_ends_the_printing_and_what_is_missing_is_told() {
+    use std::io::BufRead;
+    let mut emulator = Running::emulator(&["--print-events"]);
+    let input = ("x".repeat(999) + "\n").repeat(1_000);
+    assert_eq!(send_to(emulator.connection_string(), &[], input).counts(), [1_000, 0, 0, 0]);
+    let stdout = emulator.stdout.take().unwrap();
+    emulator.signal("-INT");
+    let (code, rest) = emulator.end("-TERM");
+    assert_eq!(code, 143, "{rest}");
+    let read = stdout.lines().filter(|line| line.as_ref().is_ok_and(|line| line.ends_with('}'))).count();
+    let told = format!("error: {} stored events were not printed: a second signal ended the printing\n", 1_000 - read);
+    assert!(rest.ends_with(&told), "{read} read: {rest}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn events_that_cannot_be_printed_end_it() {
+    let emulator = Running::emulator_into("/dev/full", &["--print-events"]);
+    let run = send_to(emulator.connection_string(), &["a"], "");
+    assert_eq!(run.code, 0, "{run:?}");
+    let (code, rest) = emulator.wait();
+    assert_eq!(code, 3, "{rest}");
+    assert!(rest.contains("error: cannot print events: No space left on device"), "{rest}");
+}
+
+#[test]
+fn a_reader_that_leaves_ends_it_quietly() {
+    let mut emulator = Running::emulator(&["--print-events"]);
+    drop(emulator.stdout.take());
+    send_to(emulator.connection_string(), &["a"], "");
+    let (code, rest) = emulator.wait();
+    assert_eq!((code, rest.lines().count()), (0, 1), "{rest}");
 }

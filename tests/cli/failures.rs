@@ -2,7 +2,9 @@
 
 use std::io::{Read, Write};
 
-use super::support::{GUIDE, KEY, Running, connection_string, cut_off_at, free_port, hubwire, peer, send_to};
+use super::support::{
+    GUIDE, KEY, Running, Sending, connection_string, cut_off_at, free_port, hubwire, hubwire_into, peer, send_to,
+};
 
 #[test]
 fn bad_settings_are_told_by_key_and_byte() {
@@ -33,7 +35,13 @@ fn bad_settings_are_told_by_key_and_byte() {
         (format!("SharedAccessKey={KEY}"), None, &[], "CONNECTION_STR: no Endpoint"),
         (with(";EntityPath=a"), None, &["--ca-file", "/nowhere"], "cannot read certificates from /nowhere"),
         (with(";EntityPath=a"), None, &["--ca-file", "Cargo.toml"], "Cargo.toml holds no certificate in PEM form"),
-        (with(""), None, &["--connection-string-file", "/nowhere"], "cannot read the connection string from the file named: No such file"),
+        (
+            with(""),
+            None,
+            &["--connection-string-file", "/nowhere"],
+            "cannot read the connection string from ***: No such file",
+        ),
+        (with(""), None, &["--connection-string-file", "-"], "`-` is not standard input here: name a file"),
     ] {
         let mut variables = vec![("CONNECTION_STR", text.as_str())];
         variables.extend(env.map(|name| ("EVENTHUB_NAME", name)));
@@ -54,7 +62,7 @@ fn warnings_are_printed_and_do_not_stop() {
     let text = format!("{};TransportType=Amqp", emulator.connection_string());
     let run = send_to(&text, &[], GUIDE);
     assert_eq!(run.code, 0, "{run:?}");
-    assert!(run.stderr.starts_with("warning: byte "), "{run:?}");
+    assert!(run.stderr.starts_with("warning: CONNECTION_STR: byte "), "{run:?}");
     assert!(run.stderr.contains("unknown key `TransportType` ignored"), "{run:?}");
     assert_eq!(send_to(&text, &["--quiet"], GUIDE).stderr, "");
 }
@@ -67,8 +75,14 @@ fn the_connection_string_can_come_from_a_file() {
     let args = ["send", "--connection-string-file", path.to_str().unwrap(), "a"];
     // The file wins over the environment.
     let run = hubwire(&args, "", &[("CONNECTION_STR", "nonsense")]);
-    std::fs::remove_file(&path).unwrap();
     assert_eq!(run.code, 0, "{run:?}");
+    std::fs::write(&path, format!("\u{feff}{}\r\n", emulator.connection_string())).unwrap();
+    assert_eq!(hubwire(&args, "", &[]).code, 0);
+    std::fs::write(&path, b"\xff\xfeE\0n\0").unwrap();
+    let run = hubwire(&args, "", &[]);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(run.code, 3, "{run:?}");
+    assert!(run.stderr.ends_with("the file is UTF-16; save it as UTF-8\n"), "{run:?}");
 }
 
 #[test]
@@ -127,6 +141,8 @@ fn a_batch_that_left_without_an_answer_has_an_unknown_outcome() {
     assert_eq!(run.code, 7, "{run:?}");
     assert_eq!(run.counts(), [0, 0, 0, 2], "{run:?}");
     assert_eq!(run.json()["error"]["kind"], "unknown_outcome");
+    assert!(run.stderr.starts_with("error: no answer came for a batch: the connection was lost"), "{run:?}");
+    assert!(run.stderr.ends_with("; sending again may store up to 2 events twice: decide\n"), "{run:?}");
 }
 
 #[test]
@@ -171,4 +187,29 @@ fn a_peer_without_tls_is_told_of_where_tls_is_asked_for() {
     let run = send_to(&text, &[], GUIDE);
     assert_eq!(run.code, 6, "{run:?}");
     assert!(run.stderr.contains("TLS with 127.0.0.1 failed"), "{run:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_result_that_cannot_be_written_is_told_on_standard_error() {
+    for (args, expected) in [
+        (&["send", "--emulator", "a"][..], "it is: accepted 1 event in telemetry"),
+        (&["send", "--emulator", "--output", "json", "a"], "it is: {\"accepted\":1,"),
+    ] {
+        let (code, stderr) = hubwire_into("/dev/full", args);
+        // The events are accepted: nothing is to be sent again.
+        assert_eq!(code, 0, "{stderr}");
+        let words = "error: cannot write the result to standard output: No space left on device";
+        assert!(stderr.starts_with(words) && stderr.contains(expected), "{stderr}");
+    }
+    assert_eq!(hubwire_into("/dev/full", &["send", "--emulator", "--quiet", "a"]), (0, String::new()));
+}
+
+#[test]
+fn a_result_that_nobody_reads_is_nothing_to_complain_about() {
+    let mut sending = Sending::start("", &["--emulator"]);
+    sending.leave();
+    sending.write("a\n");
+    let run = sending.finish();
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{run:?}");
 }

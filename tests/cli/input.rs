@@ -1,6 +1,6 @@
 //! Every input that is refused, by its message and before anything is connected.
 
-use super::support::{KEY, hubwire, send, send_to};
+use super::support::{KEY, Running, hubwire, send, send_to};
 
 /// A connection string for which a connection would fail with another code than 2.
 fn unreachable() -> String {
@@ -20,7 +20,12 @@ fn bad_documents_are_refused_by_index_before_connecting() {
         (&[], r#"{"events":{"a":1}}"#, "events: expected an array of strings, got an object"),
         (&[], r#"{"events":[]}"#, "events: no events, the array is empty"),
         (&[], "", "no events: the input is empty"),
-        (&[], "\n\n", "no events: the input is empty"),
+        (&[], "\n\n", "no events: the input has only empty lines; --keep-empty sends them"),
+        (
+            &["--input", "tests"],
+            "",
+            "cannot read events from tests: it is a directory; name a file, or leave out --input",
+        ),
         (&["--format", "json"], "{}", missing.as_str()),
         (&["--format", "json"], "", "no events: the input is empty"),
         (&["--format", "jsonl"], "", "no events: the input is empty"),
@@ -28,7 +33,8 @@ fn bad_documents_are_refused_by_index_before_connecting() {
         (
             &["--input", "/nowhere/at/all"],
             "",
-            "cannot read events from /nowhere/at/all: No such file or directory (os error 2)",
+            "cannot read events from /nowhere/at/all: No such file or directory (os error 2); check the path; `-` is standard \
+             input",
         ),
     ] {
         let run = send_to(&unreachable(), args, input);
@@ -71,7 +77,8 @@ fn options_that_contradict_each_other_are_refused() {
         (&["--property", "a", "a"], "expected NAME=VALUE"),
         (&["--emulator", "--property", "a=1", "--property", "a=2", "a"], "--property a is given twice"),
         (&["--emulator", "--partition-key", "", "a"], "--partition-key: the partition key is empty"),
-        (&["--emulator", "--content-type", "é", "a"], "not ASCII"),
+        (&["--emulator", "--content-type", "é", "a"], "--content-type: `é` is not ASCII"),
+        (&["--partition-id", "abc", "a"], "expected a whole number from 0"),
         (&["--nonsense"], "unexpected argument '--nonsense'"),
     ] {
         let run = send(args, "");
@@ -108,7 +115,7 @@ fn an_event_too_large_stops_all_of_a_document_before_anything_is_sent() {
     assert_eq!(run.code, 2, "{run:?}");
     assert_eq!(run.counts(), [0, 0, 3, 0]);
     let expected =
-        "error: events[1]: takes 1048592 bytes as a message, and the hub's limit is 1048576; make the event smaller\n";
+        "error: events[1]: takes 1048592 bytes as a message, and the hub's limit is 1048576; make it smaller\n";
     assert_eq!(run.stderr, expected);
 }
 
@@ -117,5 +124,44 @@ fn the_largest_event_that_fits_is_sent() {
     let run = send(&["--emulator", "--output", "json", "--max-batch-bytes", "1KiB"], "x".repeat(1_008));
     assert_eq!(run.json()["bytes"], 1_024, "{run:?}");
     let run = send(&["--emulator", "--output", "json", "--max-batch-bytes", "1KiB"], "x".repeat(1_009));
-    assert!(run.stderr.contains("line 1: takes 1025 bytes as a message; raise --max-batch-bytes from 1024"), "{run:?}");
+    assert!(run.stderr.contains("line 1: takes 1025 bytes as a message, and --max-batch-bytes is 1024"), "{run:?}");
+    assert!(run.stderr.ends_with("; raise --max-batch-bytes to 1025 or more\n"), "{run:?}");
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_input() {
+    for (args, input) in [
+        (&[][..], "\u{feff}{\"events\":[\"a\",\"b\"]}"),
+        (&[], "\u{feff}a\nb\n"),
+        (&["--format", "json"], "\u{feff}{\"events\":[\"a\",\"b\"]}"),
+        (&["--format", "jsonl"], "\u{feff}\"a\"\n\"b\"\n"),
+    ] {
+        let mut emulator = Running::emulator(&["--event-hub", "telemetry:1", "--print-events"]);
+        let run = send_to(emulator.connection_string(), args, input);
+        assert_eq!(run.counts(), [2, 0, 0, 0], "{input}: {run:?}");
+        assert_eq!([emulator.event(), emulator.event()].map(|event| event["body"].clone()), ["a", "b"], "{input}");
+    }
+    for format in ["auto", "json", "jsonl"] {
+        for input in [b"\xff\xfe{\0}\0", b"\xfe\xff\0{\0}"] {
+            let run = send(&["--emulator", "--format", format], input);
+            let told = (run.code, run.stderr.as_str());
+            assert_eq!(told, (2, "error: the input is UTF-16; save it as UTF-8\n"), "{format}");
+        }
+    }
+    let run = send(&["--emulator", "--output", "json", "--format", "lines"], b"\xff\xfea");
+    assert_eq!(run.counts(), [1, 0, 0, 0], "{run:?}");
+}
+
+#[test]
+fn members_that_are_there_twice_are_refused_by_line() {
+    for (line, message) in [
+        (r#"{"body":"a","body":"b"}"#, "line 2: body: is there twice; keep the one that is meant"),
+        (
+            r#"{"body":"a","properties":{"k":1,"k":2}}"#,
+            "line 2: properties: k: is there twice; keep the one that is meant",
+        ),
+    ] {
+        let run = send(&["--emulator", "--format", "jsonl", "--output", "json"], format!("\"a\"\n{line}\n"));
+        assert_eq!((run.code, run.stderr), (2, format!("error: {message}\n")));
+    }
 }

@@ -65,20 +65,6 @@ fn a_line_too_large_ends_the_sending_and_the_lines_before_it_are_sent() {
 }
 
 #[test]
-fn a_first_line_too_large_is_the_only_thing_told() {
-    for (format, input) in [("lines", "x".repeat(2_000_000)), ("jsonl", format!("\"{}\"", "x".repeat(2_000_000)))] {
-        let run = send(&["--emulator", "--output", "json", "--format", format], input);
-        assert_eq!(run.code, 2, "{run:?}");
-        assert_eq!(run.counts(), [0, 0, 1, 0], "{run:?}");
-        assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
-        assert!(run.stderr.starts_with("error: line 1: takes 2000016 bytes as a message, and the hub's"), "{run:?}");
-    }
-    let run = send(&["--emulator", "--output", "json", "--max-batch-bytes", "1"], "event\n");
-    assert_eq!(run.code, 2, "{run:?}");
-    assert!(run.stderr.contains("raise --max-batch-bytes from 1 to that or more"), "{run:?}");
-}
-
-#[test]
 fn what_the_emulator_prints_can_be_sent_again() {
     let mut first = Running::emulator(&["--print-events"]);
     let input = concat!(
@@ -121,12 +107,92 @@ fn every_key_has_batches_of_its_own() {
 fn an_open_input_is_sent_when_it_pauses_and_ctrl_c_ends_it() {
     let mut emulator = Running::emulator(&["--print-events"]);
     let mut sending = super::support::Sending::start(emulator.connection_string(), &[]);
-    sending.write("one\ntwo\nthr");
-    // Both have arrived although the input goes on, in the middle of a line.
+    sending.write("one\ntwo\n");
+    // Both have arrived although the input goes on.
     assert_eq!(emulator.event()["body"], "one");
     assert_eq!(emulator.event()["body"], "two");
     let run = sending.end("-INT");
     assert_eq!(run.code, 130, "{run:?}");
     assert_eq!(run.counts(), [2, 0, 0, 0], "{run:?}");
     assert_eq!(run.json()["error"]["kind"], "interrupted");
+}
+
+#[test]
+fn a_line_too_large_is_the_only_thing_wrong_when_nothing_waits_before_it() {
+    let large = "y".repeat(2_000_000);
+    let json = format!("{{\"body\":\"{large}\"}}\n\"never sent\"\n");
+    let small = "y".repeat(2_000) + "\n";
+    for (args, input, len, whose) in [
+        (&[][..], large.as_str(), 2_000_016, "the hub's limit is 1048576"),
+        (&["--format", "jsonl"], json.as_str(), 2_000_016, "the hub's limit is 1048576"),
+        (&["--max-batch-bytes", "1KiB"], small.as_str(), 2_016, "--max-batch-bytes is 1024"),
+    ] {
+        let run = send(&[&["--emulator", "--output", "json"], args].concat(), input);
+        assert_eq!(run.code, 2, "{run:?}");
+        assert_eq!(run.json()["error"]["kind"], "input", "{run:?}");
+        let [accepted, rejected, not_sent, unknown] = run.counts();
+        assert_eq!((accepted, rejected, unknown), (0, 0, 0), "{run:?}");
+        assert!((1..=2).contains(&not_sent), "{run:?}");
+        assert!(run.stderr.starts_with(&format!("error: line 1: takes {len} bytes")), "{run:?}");
+        assert!(run.stderr.contains(whose), "{run:?}");
+        assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
+    }
+}
+
+#[test]
+fn a_line_too_large_after_a_pause_is_the_only_thing_wrong() {
+    let mut emulator = Running::emulator(&["--print-events", "--max-message-size", "1KiB"]);
+    let mut sending = super::support::Sending::start(emulator.connection_string(), &[]);
+    sending.write("one\n");
+    assert_eq!(emulator.event()["body"], "one");
+    sending.write(&("y".repeat(2_000) + "\n"));
+    let run = sending.finish();
+    assert_eq!((run.code, run.counts()), (2, [1, 0, 1, 0]), "{run:?}");
+    assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
+}
+
+#[cfg(unix)]
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the wait of a real process is the subject")]
+fn a_second_signal_ends_it_without_a_goodbye() {
+    let emulator = Running::emulator(&[]);
+    let port: u16 = emulator.told("hubwire emulator ready on 127.0.0.1:").parse().unwrap();
+    let (silent, was_said) = super::support::silent_after("last word", port);
+    let text = emulator.connection_string().replace(&port.to_string(), &silent.to_string());
+    let mut sending = super::support::Sending::start(&text, &[]);
+    sending.write("one\nlast word\n");
+    was_said.recv().unwrap();
+    let asked = std::time::Instant::now();
+    sending.signal("-INT");
+    let run = sending.end("-TERM");
+    assert_eq!((run.code, run.counts()), (130, [0, 0, 0, 2]), "{run:?}");
+    // A goodbye that nobody answers takes five seconds.
+    assert!(asked.elapsed() < std::time::Duration::from_secs(5), "{run:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn whole_lines_leave_before_the_first_piece_ends_in_the_middle_of_one() {
+    let mut emulator = Running::emulator(&["--event-hub", "telemetry:1", "--print-events"]);
+    let mut sending = super::support::Sending::start(emulator.connection_string(), &[]);
+    sending.write("a\nb\nc");
+    assert_eq!(emulator.event()["body"], "a");
+    assert_eq!(emulator.event()["body"], "b");
+    let run = sending.end("-INT");
+    assert_eq!((run.code, run.counts()), (130, [2, 0, 0, 0]), "{run:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn lines_that_were_read_are_counted_when_no_connection_comes_of_it() {
+    let (connected, is_connected) = std::sync::mpsc::channel();
+    let silent = super::support::peer(move |mut stream| {
+        connected.send(()).unwrap();
+        let _ = std::io::Read::read_to_end(&mut stream, &mut Vec::new());
+    });
+    let mut sending = super::support::Sending::start(&super::support::connection_string(silent), &[]);
+    sending.write("a\nb\nc");
+    is_connected.recv().unwrap();
+    let run = sending.end("-INT");
+    assert_eq!((run.code, run.counts()), (130, [0, 0, 2, 0]), "{run:?}");
 }

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 
 /// What the guide posts.
@@ -55,11 +56,11 @@ pub(crate) fn hubwire(args: &[&str], input: impl AsRef<[u8]>, env: &[(&str, &str
     run
 }
 
-/// Runs `hubwire` to its end with no input, its standard output going to `stdout`.
-pub(crate) fn hubwire_to(stdout: Stdio, args: &[&str]) -> Run {
-    let output = command(args, &[]).stdin(Stdio::null()).stdout(stdout).output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    Run { code: output.status.code().unwrap_or(-1), stdout: String::new(), stderr }
+/// Runs `hubwire` with standard output to the file `path`: the exit code, and standard error.
+pub(crate) fn hubwire_into(path: &str, args: &[&str]) -> (i32, String) {
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    let output = command(args, &[]).stdout(file).output().unwrap();
+    (output.status.code().unwrap_or(-1), String::from_utf8(output.stderr).unwrap())
 }
 
 /// Runs `hubwire send` without a connection string.
@@ -84,7 +85,8 @@ pub(crate) fn connection_string(port: u16) -> String {
 /// A child that is running. Killed when dropped, if it still is.
 pub(crate) struct Running {
     child: Child,
-    pub(crate) stdout: BufReader<ChildStdout>,
+    /// Unless it goes into a file.
+    pub(crate) stdout: Option<BufReader<ChildStdout>>,
     /// What standard error said until the child was ready.
     pub(crate) introduction: Vec<String>,
 }
@@ -94,7 +96,18 @@ impl Running {
     pub(crate) fn emulator(args: &[&str]) -> Self {
         let args = [&["emulator", "--listen", "127.0.0.1:0"], args].concat();
         let mut child = command(&args, &[]).spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let stdout = child.stdout.take().map(BufReader::new);
+        Self::ready(child, stdout)
+    }
+
+    /// The same with standard output to the file `path`.
+    pub(crate) fn emulator_into(path: &str, args: &[&str]) -> Self {
+        let args = [&["emulator", "--listen", "127.0.0.1:0"], args].concat();
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        Self::ready(command(&args, &[]).stdout(file).spawn().unwrap(), None)
+    }
+
+    fn ready(mut child: Child, stdout: Option<BufReader<ChildStdout>>) -> Self {
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut introduction = Vec::new();
         while !introduction.last().is_some_and(|line: &String| line.contains(" ready on ")) {
@@ -118,7 +131,7 @@ impl Running {
     /// The next line of standard output, as JSON.
     pub(crate) fn event(&mut self) -> serde_json::Value {
         let mut line = String::new();
-        self.stdout.read_line(&mut line).unwrap();
+        self.stdout.as_mut().unwrap().read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
     }
 
@@ -130,8 +143,13 @@ impl Running {
 
     /// Sends a signal, and waits for the end: exit code and the rest of standard error.
     #[cfg(unix)]
-    pub(crate) fn end(mut self, signal: &str) -> (i32, String) {
+    pub(crate) fn end(self, signal: &str) -> (i32, String) {
         self.signal(signal);
+        self.wait()
+    }
+
+    /// Waits for the end: exit code and the rest of standard error.
+    pub(crate) fn wait(mut self) -> (i32, String) {
         let mut rest = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut rest).unwrap();
         (self.child.wait().unwrap().code().unwrap_or(-1), rest)
@@ -161,13 +179,35 @@ impl Sending {
         self.child.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
     }
 
+    /// Reads no result.
+    pub(crate) fn leave(&mut self) {
+        drop(self.child.stdout.take());
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
     /// Sends a signal and waits for the end, the input still open.
     #[cfg(unix)]
     pub(crate) fn end(mut self, signal: &str) -> Run {
-        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+        self.signal(signal);
+        self.wait()
+    }
+
+    /// Ends the input and waits for the end.
+    pub(crate) fn finish(mut self) -> Run {
+        drop(self.child.stdin.take());
+        self.wait()
+    }
+
+    fn wait(&mut self) -> Run {
         let (mut stdout, mut stderr) = (String::new(), String::new());
-        self.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        if let Some(mut reader) = self.child.stdout.take() {
+            reader.read_to_string(&mut stdout).unwrap();
+        }
         self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
         let code = self.child.wait().unwrap().code().unwrap_or(-1);
         Run { code, stdout, stderr }
@@ -210,6 +250,31 @@ pub(crate) fn cut_off_at(last_word: &'static str, port: u16) -> u16 {
         let _ = server.shutdown(Shutdown::Both);
         let _ = back.join();
     })
+}
+
+/// Passes one connection on to `port`, until the client says `last_word`: from then on nothing passes in either
+/// direction, and nothing is closed. Its port, and what tells that the word was said.
+pub(crate) fn silent_after(last_word: &'static str, port: u16) -> (u16, mpsc::Receiver<()>) {
+    let (told, was_said) = mpsc::channel();
+    let port = peer(move |mut client| {
+        let mut server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let (mut from_server, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+        thread::spawn(move || std::io::copy(&mut from_server, &mut to_client));
+        let (mut said, mut buf) = (Vec::new(), [0; 4_096]);
+        let is_last = |said: &[u8]| said.windows(last_word.len()).any(|window| window == last_word.as_bytes());
+        while !is_last(&said) {
+            let len = client.read(&mut buf).unwrap();
+            assert_ne!(len, 0, "the client left early");
+            said.extend_from_slice(&buf[..len]);
+            if !is_last(&said) {
+                server.write_all(&buf[..len]).unwrap();
+            }
+        }
+        told.send(()).unwrap();
+        // Held until the client is gone.
+        let _ = client.read_to_end(&mut Vec::new());
+    });
+    (port, was_said)
 }
 
 /// A port that nobody listens on.

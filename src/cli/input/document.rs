@@ -54,13 +54,9 @@ impl Document {
 /// [`Format::Auto`]: an input that begins with an object that has a member `events` is a document, and has to be a
 /// right one to its end. Anything else is lines, be it JSON or not.
 pub(super) fn detect(input: Box<dyn Read + Send>, format: Format) -> Result<Detected, Failure> {
-    match format {
-        // Bytes as they stand.
-        Format::Lines => return Ok(Detected::Lines(input)),
-        Format::Jsonl => return Ok(Detected::Lines(without_byte_order_mark(input)?)),
-        Format::Auto | Format::Json => {}
+    if matches!(format, Format::Lines | Format::Jsonl) {
+        return Ok(Detected::Lines(input));
     }
-    let input = without_byte_order_mark(input)?;
     let is_document = Cell::new(format == Format::Json);
     let mut tee =
         Tee { inner: BufReader::with_capacity(READ_LEN, input), seen: Vec::new(), len: 0, stop: &is_document };
@@ -85,32 +81,6 @@ fn not_a_document(error: &serde_json::Error, format: Format) -> Failure {
         _ => "",
     };
     Failure::input(format!("the input is not one JSON object with `events`: {error}{advice}"))
-}
-
-/// Passes over the mark that some editors put before UTF-8, and refuses UTF-16, whose every other byte would be zero.
-/// Reads no byte more than it takes to tell.
-fn without_byte_order_mark(mut input: Box<dyn Read + Send>) -> Result<Box<dyn Read + Send>, Failure> {
-    const UTF_8: &[u8] = b"\xef\xbb\xbf";
-    const UTF_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
-    let mut seen = Vec::new();
-    let may_go_on = |seen: &[u8]| [UTF_8, UTF_16[0], UTF_16[1]].iter().any(|mark| mark.starts_with(seen));
-    while seen.len() < UTF_8.len() && may_go_on(&seen) {
-        let mut byte = [0];
-        match input.read(&mut byte) {
-            Ok(0) => break,
-            Ok(_) => seen.push(byte[0]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Failure::input(format!("cannot read the input: {error}"))),
-        }
-        if UTF_16.contains(&&seen[..]) {
-            let advice = "save it as UTF-8; to send each line's bytes as they stand, use --format lines";
-            return Err(Failure::input(format!("the input is UTF-16; {advice}")));
-        }
-    }
-    if seen == UTF_8 {
-        seen.clear();
-    }
-    Ok(Box::new(Cursor::new(seen).chain(input)))
 }
 
 /// The first byte that is no blank, as JSON has blanks.
@@ -414,34 +384,15 @@ mod tests {
 
     #[test]
     fn a_stream_of_objects_is_known_for_lines_before_it_goes_on() {
-        struct ThenPanic(&'static [u8]);
-        impl Read for ThenPanic {
+        struct OneLineThenPanic(bool);
+        impl Read for OneLineThenPanic {
             fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-                assert!(!self.0.is_empty(), "read on");
-                self.0.read(buf)
+                assert!(!std::mem::replace(&mut self.0, true), "read on");
+                let line = b"{\"a\":1}\n";
+                buf[..line.len()].copy_from_slice(line);
+                Ok(line.len())
             }
         }
-        assert!(matches!(detect(Box::new(ThenPanic(b"{\"a\":1}\n")), Format::Auto), Ok(Detected::Lines(_))));
-    }
-
-    #[test]
-    fn a_byte_order_mark_is_passed_over_and_utf_16_refused() {
-        for format in [Format::Auto, Format::Json] {
-            let marked = "\u{feff}{\"events\":[\"a\"]}";
-            assert_eq!(detected(marked, format), detected(&marked[3..], format), "{format:?}");
-        }
-        for (input, is_refused) in [
-            (&b"\xff\xfe{\0"[..], true),
-            (b"\xfe\xff\0{", true),
-            (b"\xef", false),
-            (b"\xef\xbb", false),
-            (b"", false),
-            (b"\xff", false),
-        ] {
-            assert_eq!(without_byte_order_mark(Box::new(input)).is_err(), is_refused, "{input:?}");
-        }
-        let mut rest = Vec::new();
-        without_byte_order_mark(Box::new(&b"\xef\xbbx"[..])).unwrap().read_to_end(&mut rest).unwrap();
-        assert_eq!(rest, b"\xef\xbbx", "what only begins like a mark is not one");
+        assert!(matches!(detect(Box::new(OneLineThenPanic(false)), Format::Auto), Ok(Detected::Lines(_))));
     }
 }

@@ -66,6 +66,9 @@ impl Template {
             partition_key: args.partition_key.clone(),
             has_partition_id: args.partition_id.is_some(),
         };
+        if let Some(content_type) = &template.content_type {
+            check_content_type(content_type).map_err(|error| Failure::input(format!("--content-type: {error}")))?;
+        }
         template.event(Bytes::new()).check().map_err(|error| Failure::input(error.to_string()))?;
         Ok(template)
     }
@@ -92,6 +95,11 @@ impl Template {
         check_partition_key(&own)?;
         Ok(Some(own))
     }
+}
+
+/// A MIME type travels as a symbol.
+pub(super) fn check_content_type(text: &str) -> Result<(), String> {
+    if text.is_ascii() { Ok(()) } else { Err(format!("`{text}` is not ASCII; write a MIME type such as text/plain")) }
 }
 
 fn check_partition_key(key: &str) -> Result<(), String> {

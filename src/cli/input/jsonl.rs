@@ -1,18 +1,19 @@
 //! A line of JSON -> an event.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value as Json};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value as Json;
 
 use crate::Event;
 use crate::wire::event::MessageId;
 use crate::wire::value::Value;
 
-use super::item::{Item, Template};
+use super::item::{Item, Template, check_content_type};
 use crate::cli::json;
 
 /// Members that `hubwire emulator --print-events` writes and that a publisher has no say in.
@@ -20,14 +21,13 @@ const IGNORED: [&str; 5] = ["event_hub", "partition", "sequence_number", "offset
 
 /// Reads `text`: a JSON string, or an object of the members documented in docs/command-line.md.
 pub(super) fn item(text: &[u8], number: u64, template: &Template) -> Result<Item, String> {
-    let Unique(line) = serde_json::from_slice(text).map_err(|error| syntax(&error))?;
-    let members = match line {
-        Json::String(body) => return Ok(template.item(number, body.into())),
-        Json::Object(members) => members,
-        other => return Err(expected("a string or an object", &other)),
+    let members = match serde_json::from_slice(text).map_err(|error| syntax(&error))? {
+        Node::Value(Json::String(body)) => return Ok(template.item(number, body.into())),
+        Node::Object(members) => members,
+        Node::Value(other) => return Err(expected("a string or an object", &other)),
     };
-    let mut fields = Fields::default();
-    for (name, value) in members {
+    let mut fields = Fields { text, ..Fields::default() };
+    for (name, value) in members.each_once()? {
         fields.set(&name, value).map_err(|why| format!("{name}: {why}"))?;
     }
     let Some(body) = fields.body.take() else {
@@ -42,7 +42,9 @@ pub(super) fn item(text: &[u8], number: u64, template: &Template) -> Result<Item
 
 /// What the members say.
 #[derive(Default)]
-struct Fields {
+struct Fields<'a> {
+    /// All of them, as they were written.
+    text: &'a [u8],
     body: Option<Bytes>,
     partition_key: Option<String>,
     content_type: Option<String>,
@@ -51,16 +53,21 @@ struct Fields {
     properties: Vec<(String, Value)>,
 }
 
-impl Fields {
-    fn set(&mut self, name: &str, value: Json) -> Result<(), String> {
+impl Fields<'_> {
+    fn set(&mut self, name: &str, value: Node) -> Result<(), String> {
         match name {
             "body" => self.set_body(string(value)?.into()),
             "body_base64" => self.set_body(base64(&string(value)?)?),
             "partition_key" => string(value).map(|key| self.partition_key = Some(key)),
-            "content_type" => string(value).map(|content_type| self.content_type = Some(content_type)),
+            "content_type" => {
+                let content_type = string(value)?;
+                check_content_type(&content_type)?;
+                self.content_type = Some(content_type);
+                Ok(())
+            }
             "message_id" => id(value).map(|id| self.message_id = Some(id)),
             "correlation_id" => id(value).map(|id| self.correlation_id = Some(id)),
-            "properties" => properties(value).map(|properties| self.properties = properties),
+            "properties" => properties(value, self.text).map(|properties| self.properties = properties),
             name if IGNORED.contains(&name) => Ok(()),
             _ => Err("unknown member; take it out, or put it into `properties`".to_owned()),
         }
@@ -87,8 +94,8 @@ impl Fields {
     }
 }
 
-fn string(value: Json) -> Result<String, String> {
-    match value {
+fn string(value: Node) -> Result<String, String> {
+    match value.plain() {
         Json::String(text) => Ok(text),
         other => Err(expected("a string", &other)),
     }
@@ -99,17 +106,20 @@ fn base64(text: &str) -> Result<Bytes, String> {
     Ok(decoded.into())
 }
 
-fn id(value: Json) -> Result<MessageId, String> {
-    match &value {
+fn id(value: Node) -> Result<MessageId, String> {
+    match &value.plain() {
         Json::String(text) => Ok(text.as_str().into()),
         Json::Number(number) if number.is_u64() => Ok(number.as_u64().unwrap_or_default().into()),
-        other => Err(expected("a string or a whole number from 0", other)),
+        other => Err(expected("a string or a whole number from 0 to 18446744073709551615", other)),
     }
 }
 
-fn properties(value: Json) -> Result<Vec<(String, Value)>, String> {
-    let Json::Object(members) = value else { return Err(expected("an object", &value)) };
-    let typed = members.into_iter().map(|(name, value)| match property(&value) {
+fn properties(value: Node, text: &[u8]) -> Result<Vec<(String, Value)>, String> {
+    let members = match value {
+        Node::Object(members) => members.each_once()?,
+        Node::Value(value) => return Err(expected("an object", &value)),
+    };
+    let typed = members.into_iter().map(|(name, value)| match property(&value.plain(), text) {
         Ok(value) => Ok((name, value)),
         Err(why) => Err(format!("{name}: {why}")),
     });
@@ -117,82 +127,130 @@ fn properties(value: Json) -> Result<Vec<(String, Value)>, String> {
 }
 
 /// A whole number becomes a long (an ulong where it must), any other a double.
-fn property(value: &Json) -> Result<Value, String> {
+fn property(value: &Json, text: &[u8]) -> Result<Value, String> {
     match value {
         Json::String(text) => Ok(text.as_str().into()),
         Json::Bool(truth) => Ok((*truth).into()),
         Json::Null => Ok(Value::Null),
         Json::Number(number) => {
             let whole = number.as_i64().map(Value::Long).or_else(|| number.as_u64().map(Value::Ulong));
-            Ok(whole.unwrap_or_else(|| number.as_f64().unwrap_or(f64::NAN).into()))
+            let double = number.as_f64().unwrap_or(f64::NAN);
+            if whole.is_none() && double.abs() >= WHOLE_ENDS && whole_numbers(text).any(|whole| whole == double) {
+                return Err("a whole number outside of -9223372036854775808 to 18446744073709551615; write it as a \
+                            string, or with an exponent if it may be rounded"
+                    .to_owned());
+            }
+            Ok(whole.unwrap_or_else(|| double.into()))
         }
         other => Err(expected("a string, a number, true, false or null", other)),
     }
 }
 
-/// A JSON value in which no object has a member twice: one of the two would be lost without a word.
-struct Unique(Json);
+/// From here on a number that was written without fraction and exponent may have been rounded: 2^63.
+const WHOLE_ENDS: f64 = 9_223_372_036_854_775_808.0;
 
-impl<'de> Deserialize<'de> for Unique {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(UniqueVisitor).map(Self)
+/// The numbers in a JSON text that are written without fraction and exponent.
+fn whole_numbers(text: &[u8]) -> impl Iterator<Item = f64> {
+    let (mut in_string, mut is_escaped) = (false, false);
+    let is_apart = move |byte: &u8| {
+        let was_in_string = in_string;
+        match byte {
+            b'"' if !is_escaped => in_string = !in_string,
+            _ => {}
+        }
+        is_escaped = was_in_string && *byte == b'\\' && !is_escaped;
+        was_in_string || !matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')
+    };
+    let is_whole = |number: &&[u8]| number.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'-'));
+    let numbers = text.split(is_apart).filter(is_whole);
+    numbers.filter_map(|number| std::str::from_utf8(number).ok()?.parse().ok())
+}
+
+/// A JSON value whose objects keep what they say twice.
+enum Node {
+    Object(Members),
+    /// Anything else; an array without its elements, which no member wants.
+    Value(Json),
+}
+
+#[derive(Default)]
+struct Members(Vec<(String, Node)>);
+
+impl Members {
+    /// The members, in the order they were written.
+    fn each_once(self) -> Result<Vec<(String, Node)>, String> {
+        let mut seen = HashSet::new();
+        match self.0.iter().find(|(name, _)| !seen.insert(name)) {
+            None => Ok(self.0),
+            Some((name, _)) => Err(format!("{name}: is there twice; keep the one that is meant")),
+        }
     }
 }
 
-struct UniqueVisitor;
+impl Node {
+    /// As far as it is no object: an object stands for one that nobody wants here.
+    fn plain(self) -> Json {
+        match self {
+            Self::Object(_) => Json::Object(serde_json::Map::new()),
+            Self::Value(value) => value,
+        }
+    }
+}
 
-impl<'de> Visitor<'de> for UniqueVisitor {
-    type Value = Json;
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+        value.deserialize_any(NodeVisitor)
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
+        f.write_str("a value")
     }
 
-    fn visit_unit<E>(self) -> Result<Json, E> {
-        Ok(Json::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
-        Ok(value.into())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
-        Ok(value.into())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
-        Ok(value.into())
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Json, E> {
-        Ok(value.into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Json, A::Error> {
-        let mut array = Vec::new();
-        while let Some(Unique(element)) = elements.next_element()? {
-            array.push(element);
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+        let mut members = Members::default();
+        while let Some(member) = map.next_entry()? {
+            members.0.push(member);
         }
-        Ok(Json::Array(array))
+        Ok(Node::Object(members))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json, A::Error> {
-        let mut object = Map::new();
-        while let Some((name, Unique(value))) = members.next_entry::<String, Unique>()? {
-            if object.contains_key(&name) {
-                return Err(A::Error::custom(format!("`{name}` is there twice")));
-            }
-            object.insert(name, value);
-        }
-        Ok(Json::Object(object))
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Node::Value(Json::Array(Vec::new())))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Node, E> {
+        Ok(Node::Value(text.into()))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Node, E> {
+        Ok(Node::Value(text.into()))
+    }
+
+    fn visit_bool<E>(self, truth: bool) -> Result<Node, E> {
+        Ok(Node::Value(truth.into()))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Node, E> {
+        Ok(Node::Value(number.into()))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Node, E> {
+        Ok(Node::Value(number.into()))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Node, E> {
+        Ok(Node::Value(number.into()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::Value(Json::Null))
     }
 }
 
@@ -204,8 +262,9 @@ fn expected(what: &str, got: &Json) -> String {
 fn syntax(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let words = text.split(" at line ").next().unwrap_or(&text);
-    let fault = if error.is_data() { "" } else { "not JSON: " };
-    format!("{fault}{words} at column {}", error.column())
+    // The parser guesses a `true` where a text begins with a t: nothing a person has meant.
+    let words = if words == "expected ident" { "expected a value" } else { words };
+    format!("not JSON: {words} at column {}", error.column())
 }
 
 #[cfg(test)]
@@ -247,6 +306,30 @@ mod tests {
     }
 
     #[test]
+    fn whole_numbers_are_kept_whole_or_refused() {
+        let typed = |number: &str| {
+            // Neither the text nor another number is taken for it.
+            let text = format!(r#"{{"body":"\\\"20000000000000000000","properties":{{"p":{number},"q":1}}}}"#);
+            item(text.as_bytes(), 1, &template(&[])).map(|item| item.event.property("p").cloned().unwrap())
+        };
+        for (number, value) in [
+            ("-9223372036854775808", Value::Long(i64::MIN)),
+            ("9223372036854775807", Value::Long(i64::MAX)),
+            ("9223372036854775808", Value::Ulong(1 << 63)),
+            ("1e30", Value::Double(1e30)),
+            ("2e19", Value::Double(2e19)),
+            ("20000000000000000000.0", Value::Double(2e19)),
+            ("-0.5", Value::Double(-0.5)),
+        ] {
+            assert_eq!(typed(number), Ok(value), "{number}");
+        }
+        for number in ["18446744073709551616", "-9223372036854775809", "1000000000000000000000000000000"] {
+            let error = typed(number).unwrap_err();
+            assert!(error.starts_with("properties: p: a whole number outside of "), "{number}: {error}");
+        }
+    }
+
+    #[test]
     fn the_events_own_words_win_over_the_options() {
         let template = template(&["--partition-key", "k", "--property", "p=o", "--content-type", "o"]);
         let item = item(br#"{"body":"b","partition_key":"own","properties":{"p":1}}"#, 1, &template).unwrap();
@@ -262,8 +345,17 @@ mod tests {
             ("{}", "no body; add `body` (text) or `body_base64`"),
             ("{\"body\":", "not JSON: EOF while parsing a value at column 8"),
             ("\"a\" \"b\"", "not JSON: trailing characters at column 5"),
-            (r#"{"body":"a","body":"b"}"#, "`body` is there twice at column 23"),
-            (r#"{"body":"a","properties":{"p":1,"p":2}}"#, "`p` is there twice at column 38"),
+            ("this is text", "not JSON: expected a value at column 2"),
+            (r#"{"body":"a","body":"b"}"#, "body: is there twice; keep the one that is meant"),
+            (r#"{"body":"a","offset":"0","offset":"0"}"#, "offset: is there twice; keep the one that is meant"),
+            (
+                r#"{"body":"a","properties":{"p":1,"q":2,"\u0070":1}}"#,
+                "properties: p: is there twice; keep the one that is meant",
+            ),
+            (
+                r#"{"body":"a","content_type":"é"}"#,
+                "content_type: `é` is not ASCII; write a MIME type such as text/plain",
+            ),
             (r#"{"body":1}"#, "body: expected a string, got a number"),
             (r#"{"body":null}"#, "body: expected a string, got null"),
             (
@@ -277,7 +369,10 @@ mod tests {
                 r#"{"body":"a","properties":{"p":{}}}"#,
                 "properties: p: expected a string, a number, true, false or null, got an object",
             ),
-            (r#"{"body":"a","message_id":-1}"#, "message_id: expected a string or a whole number from 0, got a number"),
+            (
+                r#"{"body":"a","message_id":-1}"#,
+                "message_id: expected a string or a whole number from 0 to 18446744073709551615, got a number",
+            ),
         ] {
             assert_eq!(item(text.as_bytes(), 1, &template(&[])).unwrap_err(), message, "{text}");
         }

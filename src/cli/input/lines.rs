@@ -1,6 +1,7 @@
 //! Lines, read with bounded memory.
 
 use std::io::{self, BufRead, BufReader, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -23,6 +24,8 @@ pub(super) struct Lines<'a> {
     pub(super) keep_empty: bool,
     /// Each line is a JSON value, not a body.
     pub(super) is_json: bool,
+    /// Grows with every event that is read.
+    pub(super) count: &'a AtomicU64,
 }
 
 impl Lines<'_> {
@@ -34,6 +37,10 @@ impl Lines<'_> {
         for number in 1.. {
             let line = match read_line(&mut reader, number) {
                 Ok(Some(line)) => line,
+                Ok(None) if number > 1 && self.count.load(Ordering::Acquire) == 0 => {
+                    let advice = if self.is_json { "an empty event is `\"\"`" } else { "--keep-empty sends them" };
+                    return Err(Failure::input(format!("no events: the input has only empty lines; {advice}")));
+                }
                 ended => {
                     hand_on_any(items, &mut hand_on);
                     return ended.map(|_| ());
@@ -45,13 +52,14 @@ impl Lines<'_> {
                 Ok(Some(item)) => {
                     items.push(item);
                     held_len += len + ITEM_LEN;
+                    self.count.fetch_add(1, Ordering::Release);
                 }
                 Err(why) => {
                     hand_on_any(items, &mut hand_on);
                     return Err(Failure::input(format!("{}: {why}", Unit::Line.name(number))));
                 }
             }
-            // What is left may be the beginning of a line that takes its time.
+            // The rest of a line may be long in coming, too.
             let may_block = !reader.buffer().contains(&b'\n');
             if held_len >= CHUNK_LEN || (may_block && !items.is_empty()) {
                 held_len = 0;
@@ -119,7 +127,7 @@ mod tests {
 
     fn bodies(input: &[u8], keep_empty: bool) -> Vec<(u64, Vec<u8>)> {
         let (template, mut read) = (template(), Vec::new());
-        let lines = Lines { template: &template, keep_empty, is_json: false };
+        let lines = Lines { template: &template, keep_empty, is_json: false, count: &AtomicU64::new(0) };
         let hand_on = |items: Vec<Item>| {
             read.extend(items.iter().map(|item| (item.number, item.event.data().unwrap().to_vec())));
             true
@@ -147,7 +155,7 @@ mod tests {
     #[test]
     fn many_lines_come_in_pieces_of_bounded_size() {
         let (template, input) = (template(), "x".repeat(99) + "\n");
-        let lines = Lines { template: &template, keep_empty: false, is_json: false };
+        let lines = Lines { template: &template, keep_empty: false, is_json: false, count: &AtomicU64::new(0) };
         let mut pieces = Vec::new();
         lines
             .read(input.repeat(10_000).as_bytes(), |items| {
@@ -160,9 +168,23 @@ mod tests {
     }
 
     #[test]
+    fn whole_lines_do_not_wait_for_one_that_is_not_whole() {
+        let (template, count) = (template(), AtomicU64::new(0));
+        let lines = Lines { template: &template, keep_empty: false, is_json: false, count: &count };
+        let (mut handed_on, input) = (Vec::new(), b"a\nb\nc".chain(&b"\n"[..]));
+        lines
+            .read(input, |items| {
+                handed_on.push((items.len(), count.load(Ordering::Acquire)));
+                true
+            })
+            .unwrap();
+        assert_eq!(handed_on, [(2, 2), (1, 3)]);
+    }
+
+    #[test]
     fn reading_ends_when_nobody_takes_events() {
         let (template, mut taken) = (template(), 0);
-        let lines = Lines { template: &template, keep_empty: false, is_json: false };
+        let lines = Lines { template: &template, keep_empty: false, is_json: false, count: &AtomicU64::new(0) };
         // Endless, so that the test only ends if the reading does.
         lines
             .read(io::repeat(b'\n').take(10).chain(EndlessLines), |items| {
