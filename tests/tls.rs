@@ -125,7 +125,7 @@ async fn a_port_that_says_nothing_is_given_up() {
         std::future::pending::<()>().await;
     })
     .await;
-    let options = Options::default().open_timeout(Duration::from_millis(50));
+    let options = Options::default().open_timeout(Duration::from_secs(1));
     let error = open("127.0.0.1", port, &options).await.expect_err("silence");
     assert!(matches!(error, Error::TimedOut { step: Step::Tls, .. }), "{error:?}");
 }
