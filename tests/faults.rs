@@ -42,6 +42,16 @@ struct Between {
 }
 
 impl Between {
+    /// The client's stream, on which the hub's first answer to a put-token is lost.
+    fn losing_the_first_answer(emulator: &Emulator) -> (DuplexStream, Self) {
+        let mut lost = false;
+        Self::with(emulator, move |seen| {
+            let first_answer = seen == (Way::ToClient, TRANSFER, 0) && !lost;
+            lost |= first_answer;
+            !first_answer
+        })
+    }
+
     /// The client's stream, with `keep` asked about every frame: it passes, or is lost.
     fn with(emulator: &Emulator, mut keep: impl FnMut(Passed) -> bool + Send + 'static) -> (DuplexStream, Self) {
         let (client, near) = tokio::io::duplex(1 << 20);
@@ -177,12 +187,7 @@ async fn a_sender_that_came_as_its_caller_left_is_detached() {
 #[tokio::test(start_paused = true)]
 async fn a_token_that_is_never_answered_is_put_again_for_the_next_caller() {
     let emulator = emulator();
-    let mut lost = false;
-    let (stream, _between) = Between::with(&emulator, move |seen| {
-        let first_answer = seen == (Way::ToClient, TRANSFER, 0) && !lost;
-        lost |= first_answer;
-        !first_answer
-    });
+    let (stream, _between) = Between::losing_the_first_answer(&emulator);
     let connection = open(stream, &emulator).await;
     let began = now();
     let error = connection.sender(HUB).await.expect_err("the answer is lost");
@@ -195,12 +200,7 @@ async fn a_token_that_is_never_answered_is_put_again_for_the_next_caller() {
 #[tokio::test(start_paused = true)]
 async fn a_token_that_is_never_answered_is_put_again_for_those_who_still_wait() {
     let emulator = emulator();
-    let mut lost = false;
-    let (stream, _between) = Between::with(&emulator, move |seen| {
-        let first_answer = seen == (Way::ToClient, TRANSFER, 0) && !lost;
-        lost |= first_answer;
-        !first_answer
-    });
+    let (stream, _between) = Between::losing_the_first_answer(&emulator);
     let connection = open(stream, &emulator).await;
     let began = now();
     let later = async {

@@ -5,9 +5,7 @@ use std::time::Duration;
 use fe2o3_amqp::acceptor::{
     ConnectionAcceptor, LinkAcceptor, LinkEndpoint, ListenerSessionHandle, SaslAnonymousMechanism, SessionAcceptor,
 };
-use fe2o3_amqp::types::messaging::{
-    AmqpValue, ApplicationProperties, Body, IntoBody as _, Message, Properties, Rejected, Released,
-};
+use fe2o3_amqp::types::messaging::{AmqpValue, ApplicationProperties, Body, IntoBody as _, Message, Properties};
 use fe2o3_amqp::types::primitives::Value;
 use fe2o3_amqp::{Receiver, Sender};
 use hubwire::{Connection, ConnectionString, Event, Options, SendError, TryAdd};
@@ -98,12 +96,9 @@ async fn serve_hub(mut receiver: Receiver, answer: Answer, taken: mpsc::Unbounde
                     Some("not today. TrackingId:abc_G1".to_owned()),
                     None,
                 );
-                receiver.reject(&delivery, Rejected { error: Some(error) }.error).await
+                receiver.reject(&delivery, error).await
             }
-            Answer::Release => {
-                let _ = Released {};
-                receiver.release(&delivery).await
-            }
+            Answer::Release => receiver.release(&delivery).await,
             Answer::Hang => return std::future::pending().await,
         };
         settled.expect("settles");

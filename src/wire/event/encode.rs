@@ -82,12 +82,6 @@ impl Event {
     pub fn encode_with_partition_key(&self, key: &str) -> Result<Bytes, EncodeError> {
         Encoding::new(self, Some(key)).encode()
     }
-
-    /// Writes what [`encode`](Self::encode) makes, unchecked: for passing on what somebody else has made.
-    #[allow(dead_code, reason = "for the emulator, which passes on what clients have sent")]
-    pub(crate) fn encode_unchecked(&self, out: &mut impl BufMut) {
-        Encoding::new(self, None).write(out);
-    }
 }
 
 /// An event about to be written, with the partition key that the batch puts on it.
