@@ -56,7 +56,7 @@ use tokio::task::JoinHandle;
 use crate::clock::WallClock;
 use crate::wire::frame::PeerError;
 
-pub use builder::{BuildError, Builder};
+pub use builder::{AccessRule, BuildError, Builder};
 use namespace::{Destination, Namespace};
 use publication::Publication;
 use store::Store;

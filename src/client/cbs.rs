@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::error::{Error, Scope};
-use crate::engine::{Attach, Connection, Delivery, DeliveryKey, LinkId, LinkRole, Outcome, Outgoing, SessionId};
+use crate::engine::{
+    Attach, Connection, Delivery, DeliveryKey, LinkId, LinkRole, Outcome, Outgoing, SessionId, SettleMode,
+};
 use crate::wire::connection_string::Credential;
 use crate::wire::frame::PeerError;
 use crate::wire::put_token::{self, Answer};
@@ -166,7 +168,8 @@ impl Cbs {
         self.next_message_id += 1;
         let message_id = self.next_message_id;
         let payload = put_token::request(message_id, REPLY_TO, &audience, &token);
-        let outgoing = Outgoing { key: message_id | KEY_BIT, message_format: 0, payload, settled: false };
+        let outgoing =
+            Outgoing { key: message_id | KEY_BIT, message_format: 0, payload, settle_mode: SettleMode::Unsettled };
         if self.requests.is_none_or(|link| engine.send(link, outgoing).is_err()) {
             return Some(self.refused(audience, lost_node(None), now));
         }
@@ -347,6 +350,8 @@ fn attach(engine: &mut Connection, session: SessionId, role: LinkRole, pair: u64
         target: Some(target.to_owned()),
         max_message_size,
         properties: None,
+        selector: None,
+        desired_capabilities: Vec::new(),
     };
     engine.attach(session, &attach).ok().flatten()
 }

@@ -14,7 +14,7 @@ use super::cbs::{Cbs, Verdict};
 use super::deadline::Deadline;
 use super::error::{self, Error, Scope, Step};
 use crate::clock;
-use crate::engine::{Attach, DeliveryKey, Event, LinkId, LinkRole, Outcome, Outgoing, SessionId};
+use crate::engine::{Attach, DeliveryKey, Event, LinkId, LinkRole, Outcome, Outgoing, SessionId, SettleMode};
 use crate::pump::Pump;
 use crate::wire::batch::MESSAGE_FORMAT;
 use crate::wire::condition::UNAUTHORIZED_ACCESS;
@@ -253,7 +253,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             target: Some(attaching.request.address.clone()),
             name,
             role: LinkRole::Sender,
+            selector: None,
             max_message_size: 0,
+            desired_capabilities: Vec::new(),
             properties: None,
         };
         match engine.attach(session, &attach) {
@@ -271,7 +273,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     fn on_send(&mut self, request: SendRequest) {
         let SendRequest { link, key, payload, deadline, reply } = request;
-        let outgoing = Outgoing { key, message_format: MESSAGE_FORMAT, payload, settled: false };
+        let outgoing = Outgoing { key, message_format: MESSAGE_FORMAT, payload, settle_mode: SettleMode::Unsettled };
         let refused = self.closing.is_some().then_some(Error::ShutDown);
         let refused = refused.or_else(|| self.pump.engine.send(link, outgoing).err().map(|_| self.cause(link)));
         if let Some(cause) = refused {
@@ -358,8 +360,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 let cause = Error::of_cause(cause, self.pump.failure());
                 self.on_closed(if wanted { Error::ShutDown } else { cause });
             }
-            // A client takes no links.
-            Event::AttachRequest { .. } => {}
+            // A client takes no links, and is not asked for more.
+            Event::AttachRequest { .. } | Event::Sendable { .. } => {}
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::clock::WallClock;
 use crate::wire::secret::Secret;
 
-use super::namespace::{Hub, Namespace, Rule};
+use super::namespace::{DEFAULT_CONSUMER_GROUP, Hub, Namespace, Rights, Rule};
 use super::store::Store;
 use super::{Emulator, Shared};
 
@@ -15,6 +15,9 @@ const MAX_PARTITION_COUNT: u32 = 32;
 const MAX_NAME_LEN: usize = 256;
 /// Bytes: what the Dedicated tier can be set to. Source: event-hubs-wire 6.2.
 const MAX_MESSAGE_SIZE: u64 = 20 * 1_048_576;
+/// Consumer groups of one event hub, beside the one that is always there. Source: event-hubs-wire 13: that of the
+/// Dedicated tier.
+const MAX_CONSUMER_GROUPS: usize = 1_000;
 /// What the official emulator's connection string has.
 const DEFAULT_RULE: (&str, &str) = ("RootManageSharedAccessKey", "SAS_KEY_VALUE");
 
@@ -23,6 +26,8 @@ const DEFAULT_RULE: (&str, &str) = ("RootManageSharedAccessKey", "SAS_KEY_VALUE"
 #[must_use]
 pub struct Builder {
     hubs: Vec<Hub>,
+    /// Event hub and consumer group, each as it was asked for.
+    consumer_groups: Vec<(String, String)>,
     rules: Vec<Rule>,
     max_message_size: u64,
     memory_limit: u64,
@@ -70,6 +75,50 @@ pub enum BuildError {
         /// The second one's name.
         name: String,
     },
+    /// A consumer group for an event hub that is not there.
+    #[error("consumer group {name:?} is for event hub {event_hub:?}, which is not there; add it with `event_hub`")]
+    ConsumerGroupOfNoHub {
+        /// The event hub.
+        event_hub: String,
+        /// The group.
+        name: String,
+    },
+    /// The name is none that Event Hubs takes.
+    #[error(
+        "consumer group {name:?}: use 1 to 256 ASCII letters, digits, `.`, `-` and `_`, with a letter or digit at both ends"
+    )]
+    ConsumerGroupName {
+        /// The group.
+        name: String,
+    },
+    /// Two groups of an event hub have the same name, written in whatever case.
+    #[error("consumer group {name:?} of event hub {event_hub:?} is there already; names are compared without case")]
+    DuplicateConsumerGroup {
+        /// The event hub.
+        event_hub: String,
+        /// The second one's name.
+        name: String,
+    },
+    /// More groups than any tier has.
+    #[error("event hub {event_hub:?} has more than 1000 consumer groups; leave some out")]
+    TooManyConsumerGroups {
+        /// The event hub.
+        event_hub: String,
+    },
+    /// A rule that allows nothing.
+    #[error("rule {name:?} gives no right; give it one or more of `send`, `listen`, `manage`")]
+    NoRights {
+        /// The rule's name.
+        name: String,
+    },
+    /// A rule for an event hub that is not there.
+    #[error("rule {name:?} is for event hub {event_hub:?}, which is not there; add it with `event_hub`")]
+    RuleOfNoHub {
+        /// The rule's name.
+        name: String,
+        /// The event hub.
+        event_hub: String,
+    },
     /// The largest message is outside of 1 byte to 20 MiB.
     #[error("a largest message of {bytes} bytes: use 1 to 20971520; Event Hubs' own is 1048576")]
     MaxMessageSize {
@@ -85,6 +134,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             hubs: Vec::new(),
+            consumer_groups: Vec::new(),
             rules: Vec::new(),
             max_message_size: 1_048_576,
             memory_limit: 256 << 20,
@@ -97,15 +147,26 @@ impl Default for Builder {
 impl Builder {
     /// Adds an event hub of 1 to 32 partitions. Names are compared without case.
     pub fn event_hub(mut self, name: impl Into<String>, partition_count: u32) -> Self {
-        self.hubs.push(Hub { name: name.into(), partition_count });
+        self.hubs.push(Hub { name: name.into(), partition_count, consumer_groups: Vec::new() });
+        self
+    }
+
+    /// Adds a consumer group to an event hub. `$Default` is always there. Names are compared without case.
+    pub fn consumer_group(mut self, event_hub: impl Into<String>, name: impl Into<String>) -> Self {
+        self.consumer_groups.push((event_hub.into(), name.into()));
         self
     }
 
     /// Adds a shared access rule, good for the whole namespace. The first one is in the connection strings.
     ///
     /// Default, when none is added: `RootManageSharedAccessKey` with the key `SAS_KEY_VALUE`, as in Microsoft's emulator.
-    pub fn rule(mut self, name: impl Into<String>, key: impl Into<String>) -> Self {
-        self.rules.push(Rule { name: name.into(), key: Secret::from(key.into()) });
+    pub fn rule(self, name: impl Into<String>, key: impl Into<String>) -> Self {
+        self.access_rule(AccessRule::new(name, key).send().listen().manage())
+    }
+
+    /// Adds a shared access rule with rights of its own, for the namespace or for one event hub.
+    pub fn access_rule(mut self, rule: AccessRule) -> Self {
+        self.rules.push(rule.0);
         self
     }
 
@@ -151,6 +212,7 @@ impl Builder {
             let (name, key) = DEFAULT_RULE;
             self = self.rule(name, key);
         }
+        self.add_consumer_groups()?;
         self.check()?;
         let store = Store::new(&self.hubs, self.memory_limit);
         let namespace = Namespace {
@@ -163,6 +225,38 @@ impl Builder {
         Ok(Emulator { shared: Arc::new(shared), allow_remote: self.allow_remote })
     }
 
+    fn add_consumer_groups(&mut self) -> Result<(), BuildError> {
+        for (event_hub, name) in std::mem::take(&mut self.consumer_groups) {
+            let Some(hub) = self.hubs.iter_mut().find(|hub| hub.name.eq_ignore_ascii_case(&event_hub)) else {
+                return Err(BuildError::ConsumerGroupOfNoHub { event_hub, name });
+            };
+            if !is_name(&name) && !name.eq_ignore_ascii_case(DEFAULT_CONSUMER_GROUP) {
+                return Err(BuildError::ConsumerGroupName { name });
+            }
+            if hub.has_consumer_group(&name) {
+                return Err(BuildError::DuplicateConsumerGroup { event_hub, name });
+            }
+            if hub.consumer_groups.len() == MAX_CONSUMER_GROUPS {
+                return Err(BuildError::TooManyConsumerGroups { event_hub });
+            }
+            hub.consumer_groups.push(name);
+        }
+        Ok(())
+    }
+
+    fn check_scope(&self, rule: &Rule) -> Result<(), BuildError> {
+        let name = rule.name.clone();
+        if rule.rights == Rights::default() {
+            return Err(BuildError::NoRights { name });
+        }
+        match &rule.event_hub {
+            Some(event_hub) if !self.hubs.iter().any(|hub| hub.name.eq_ignore_ascii_case(event_hub)) => {
+                Err(BuildError::RuleOfNoHub { name, event_hub: event_hub.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn check(&self) -> Result<(), BuildError> {
         if self.hubs.is_empty() {
             return Err(BuildError::NoEventHub);
@@ -172,6 +266,7 @@ impl Builder {
         }
         for (index, rule) in self.rules.iter().enumerate() {
             check_rule(rule, &self.rules[..index])?;
+            self.check_scope(rule)?;
         }
         if !(1..=MAX_MESSAGE_SIZE).contains(&self.max_message_size) {
             return Err(BuildError::MaxMessageSize { bytes: self.max_message_size });
@@ -183,9 +278,57 @@ impl Builder {
     }
 }
 
+/// A shared access rule: a name, a key, what it allows, and where. See [`Builder::access_rule`].
+///
+/// ```
+/// use hubwire::emulator::{AccessRule, Emulator};
+///
+/// let emulator = Emulator::builder()
+///     .event_hub("telemetry", 4)
+///     .access_rule(AccessRule::new("publish", "a2V5").send().event_hub("telemetry"))
+///     .access_rule(AccessRule::new("read", "b3RoZXI=").listen())
+///     .build()?;
+/// # Ok::<(), hubwire::emulator::BuildError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct AccessRule(Rule);
+
+impl AccessRule {
+    /// A rule for the whole namespace that allows nothing yet.
+    pub fn new(name: impl Into<String>, key: impl Into<String>) -> Self {
+        let key = Secret::from(key.into());
+        Self(Rule { name: name.into(), key, rights: Rights::default(), event_hub: None })
+    }
+
+    /// Allows publishing.
+    pub fn send(mut self) -> Self {
+        self.0.rights.send = true;
+        self
+    }
+
+    /// Allows receiving.
+    pub fn listen(mut self) -> Self {
+        self.0.rights.listen = true;
+        self
+    }
+
+    /// Allows everything: who may manage may send and listen too.
+    pub fn manage(mut self) -> Self {
+        self.0.rights = Rights::ALL;
+        self
+    }
+
+    /// Makes it good for one event hub only.
+    pub fn event_hub(mut self, name: impl Into<String>) -> Self {
+        self.0.event_hub = Some(name.into());
+        self
+    }
+}
+
 fn check_hub(hub: &Hub, before: &[Hub]) -> Result<(), BuildError> {
     let name = hub.name.clone();
-    if !is_hub_name(&name) {
+    if !is_name(&name) {
         return Err(BuildError::EventHubName { name });
     }
     if before.iter().any(|other| other.name.eq_ignore_ascii_case(&name)) {
@@ -198,7 +341,7 @@ fn check_hub(hub: &Hub, before: &[Hub]) -> Result<(), BuildError> {
     Ok(())
 }
 
-fn is_hub_name(name: &str) -> bool {
+fn is_name(name: &str) -> bool {
     let within = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
     let ends = [name.bytes().next(), name.bytes().last()];
     within
@@ -248,6 +391,24 @@ mod tests {
             (hub().rule("a", ""), BuildError::Rule { name: name("a") }),
             (hub().rule("a", "k;l"), BuildError::Rule { name: name("a") }),
             (hub().rule("a", "k").rule("a", "l"), BuildError::DuplicateRule { name: name("a") }),
+            (
+                hub().consumer_group("other", "g"),
+                BuildError::ConsumerGroupOfNoHub { event_hub: name("other"), name: name("g") },
+            ),
+            (hub().consumer_group("hub", "a b"), BuildError::ConsumerGroupName { name: name("a b") }),
+            (
+                hub().consumer_group("HUB", "$default"),
+                BuildError::DuplicateConsumerGroup { event_hub: name("HUB"), name: name("$default") },
+            ),
+            (
+                hub().consumer_group("hub", "g").consumer_group("hub", "G"),
+                BuildError::DuplicateConsumerGroup { event_hub: name("hub"), name: name("G") },
+            ),
+            (hub().access_rule(AccessRule::new("a", "k")), BuildError::NoRights { name: name("a") }),
+            (
+                hub().access_rule(AccessRule::new("a", "k").send().event_hub("other")),
+                BuildError::RuleOfNoHub { name: name("a"), event_hub: name("other") },
+            ),
             (hub().max_message_size(0), BuildError::MaxMessageSize { bytes: 0 }),
             (hub().max_message_size(20_971_521), BuildError::MaxMessageSize { bytes: 20_971_521 }),
             (hub().link_credit(0), BuildError::NoLinkCredit),

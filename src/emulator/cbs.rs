@@ -150,7 +150,7 @@ fn wrong_audience(token: &SasToken, name: &str) -> Answer {
 mod tests {
     use super::*;
     use crate::emulator::namespace::tests::namespace;
-    use crate::emulator::namespace::{Hub, Rule};
+    use crate::emulator::namespace::{Hub, Rights, Rule};
     use crate::wire::event::MessageId;
     use crate::wire::sas::{sign, sign_until};
     use crate::wire::secret::Secret;
@@ -196,9 +196,14 @@ mod tests {
     #[test]
     fn the_resource_is_verified_as_received() {
         let mut namespace = namespace();
-        namespace.hubs.push(Hub { name: "myhub".into(), partition_count: 1 });
+        namespace.hubs.push(Hub { name: "myhub".into(), partition_count: 1, consumer_groups: Vec::new() });
         let key = Secret::from("+FehbdIzXYc6Hk2sckMuX0iTfLV4wWuZMkCGeNImi6s=");
-        namespace.rules.push(Rule { name: "RootManageSharedAccessKey".into(), key });
+        namespace.rules.push(Rule {
+            name: "RootManageSharedAccessKey".into(),
+            key,
+            rights: Rights::ALL,
+            event_hub: None,
+        });
         // Go and Rust write the resource in lower-case hex, and sign that. Source: event-hubs-wire 2.3, sas01.
         let token = "SharedAccessSignature sr=sb%3a%2f%2ftest-azure-eh-namespace.servicebus.windows.net%2fmyhub\
                      &sig=4PrmyMh2S5VMa8zpYOIAHhaCq5qaiPFUR6qAs7B785w%3D&se=1700003600&skn=RootManageSharedAccessKey";

@@ -11,7 +11,7 @@ use fe2o3_amqp_types::performatives::Attach;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::clock;
-use crate::engine::{Accept, Config, Connection, Delivery, Event, LinkId, Outgoing, Role as EngineRole};
+use crate::engine::{Accept, Config, Connection, Delivery, Event, LinkId, Outgoing, Role as EngineRole, SettleMode};
 use crate::pump::Pump;
 use crate::wire::condition;
 use crate::wire::event::Event as Message;
@@ -132,7 +132,7 @@ impl Peer {
             Event::Detached { link, .. } => self.forget(|id| id == link),
             Event::SessionEnded { session, .. } => self.forget(|id| id.session == session),
             // Answers are sent settled, and this end asks for no links.
-            Event::Attached { .. } | Event::Outcome { .. } | Event::Closed(_) => {}
+            Event::Attached { .. } | Event::Outcome { .. } | Event::Sendable { .. } | Event::Closed(_) => {}
         }
     }
 
@@ -237,7 +237,7 @@ impl Peer {
         path: &str,
     ) -> Result<Link, PeerError> {
         if path.eq_ignore_ascii_case("$cbs") {
-            engine.accept(id, &Accept { max_message_size: MAX_TOKEN_REQUEST });
+            engine.accept(id, &Accept { max_message_size: MAX_TOKEN_REQUEST, ..Accept::default() });
             engine.set_credit(id, TOKEN_CREDIT);
             return Ok(Link::TokenRequests);
         }
@@ -249,7 +249,7 @@ impl Peer {
         let limit = self.shared.namespace.max_message_size;
         let max_message_size =
             attach.max_message_size.filter(|&asked| asked > 0).map_or(limit, |asked| asked.min(limit));
-        engine.accept(id, &Accept { max_message_size });
+        engine.accept(id, &Accept { max_message_size, ..Accept::default() });
         engine.set_credit(id, self.shared.namespace.link_credit);
         Ok(Link::Publisher { to, path: path.to_owned(), max_message_size })
     }
@@ -337,7 +337,7 @@ impl Peer {
         }
         let payload = answer.to_message(&request).encode().unwrap_or_default();
         // Settled, as every answer here: nobody would act on the outcome.
-        let outgoing = Outgoing { key: 0, message_format: 0, payload, settled: true };
+        let outgoing = Outgoing { key: 0, message_format: 0, payload, settle_mode: SettleMode::Settled };
         engine.send(answers, outgoing).map_err(|_| PeerError::new(condition::NOT_ALLOWED, "The receiver has gone."))
     }
 

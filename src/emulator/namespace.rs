@@ -16,18 +16,46 @@ pub(super) struct Namespace {
     pub(super) link_credit: u32,
 }
 
+/// The consumer group that every hub has.
+pub(super) const DEFAULT_CONSUMER_GROUP: &str = "$Default";
+
 /// An event hub.
 #[derive(Clone, Debug)]
 pub(super) struct Hub {
     pub(super) name: String,
     pub(super) partition_count: u32,
+    /// Beside [`DEFAULT_CONSUMER_GROUP`].
+    pub(super) consumer_groups: Vec<String>,
 }
 
-/// A shared access rule: whoever signs with its key may do everything.
+impl Hub {
+    /// Whether it has the group `name`, written in any case.
+    pub(super) fn has_consumer_group(&self, name: &str) -> bool {
+        name.eq_ignore_ascii_case(DEFAULT_CONSUMER_GROUP)
+            || self.consumer_groups.iter().any(|group| group.eq_ignore_ascii_case(name))
+    }
+}
+
+/// A shared access rule: what whoever signs with its key may do.
 #[derive(Clone, Debug)]
 pub(super) struct Rule {
     pub(super) name: String,
     pub(super) key: Secret,
+    pub(super) rights: Rights,
+    /// The one event hub that it is good for; without one, all of them.
+    pub(super) event_hub: Option<String>,
+}
+
+/// What a rule allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rights {
+    pub(super) send: bool,
+    pub(super) listen: bool,
+    pub(super) manage: bool,
+}
+
+impl Rights {
+    pub(super) const ALL: Self = Self { send: true, listen: true, manage: true };
 }
 
 /// Where the deliveries of a link go.
@@ -53,7 +81,7 @@ impl Namespace {
     /// What a client connects with, at `authority`.
     pub(super) fn connection_string(&self, authority: &str, event_hub: Option<&str>) -> String {
         let mut text = format!("Endpoint=sb://{authority};");
-        if let Some(Rule { name, key }) = self.rules.first() {
+        if let Some(Rule { name, key, .. }) = self.rules.first() {
             text += &format!("SharedAccessKeyName={name};SharedAccessKey={};", key.expose());
         }
         text += "UseDevelopmentEmulator=true";
@@ -119,12 +147,12 @@ pub(super) mod tests {
     use super::*;
 
     pub(in crate::emulator) fn namespace() -> Namespace {
-        let hub = |name: &str, partition_count| Hub { name: name.into(), partition_count };
+        let hub = |name: &str, partition_count| Hub { name: name.into(), partition_count, consumer_groups: Vec::new() };
         Namespace {
             hubs: vec![hub("telemetry", 4), hub("Audit", 1)],
             rules: vec![
-                Rule { name: "send".into(), key: "k1".into() },
-                Rule { name: "other".into(), key: "k2".into() },
+                Rule { name: "send".into(), key: "k1".into(), rights: Rights::ALL, event_hub: None },
+                Rule { name: "other".into(), key: "k2".into(), rights: Rights::ALL, event_hub: None },
             ],
             max_message_size: 1_048_576,
             link_credit: 300,

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
     use crate::clock;
     use crate::emulator::connection::config;
-    use crate::engine::{Accept, Attach, Config, Event, LinkId, LinkRole, Outcome, Outgoing, Role};
+    use crate::engine::{Accept, Attach, Config, Event, LinkId, LinkRole, Outcome, Outgoing, Role, SettleMode};
     use bytes::{Bytes, BytesMut};
     use std::time::Instant;
 
@@ -72,7 +72,9 @@ mod tests {
                 role: LinkRole::Sender,
                 source: None,
                 target: Some("hub".into()),
+                selector: None,
                 max_message_size: 0,
+                desired_capabilities: Vec::new(),
                 properties: None,
             };
             let link = client.attach(session, &attach).expect("it fits").expect("a handle");
@@ -84,7 +86,7 @@ mod tests {
                     _ => None,
                 })
                 .expect("an attach");
-            pair.server.accept(request, &Accept { max_message_size: 1_000 });
+            pair.server.accept(request, &Accept { max_message_size: 1_000, ..Accept::default() });
             pair.server.set_credit(request, 300);
             pair.exchange();
             pair
@@ -101,7 +103,7 @@ mod tests {
         fn deliver(&mut self, count: u64) -> (SessionId, Vec<u32>) {
             for key in 0..count {
                 let payload = Bytes::from_static(b"x");
-                let outgoing = Outgoing { key, message_format: 0, payload, settled: false };
+                let outgoing = Outgoing { key, message_format: 0, payload, settle_mode: SettleMode::Unsettled };
                 self.client.send(self.link, outgoing).expect("a link");
             }
             self.exchange();

@@ -179,7 +179,7 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     fn hub(partition_count: u32) -> [Hub; 1] {
-        [Hub { name: "hub".into(), partition_count }]
+        [Hub { name: "hub".into(), partition_count, consumer_groups: Vec::new() }]
     }
 
     fn publication(key: Option<&str>, bodies: &[&str]) -> Publication {

@@ -68,6 +68,9 @@ pub(crate) enum Event {
     Detached { link: LinkId, error: Option<PeerError> },
     /// What became of a delivery of ours.
     Outcome { link: LinkId, key: DeliveryKey, outcome: Outcome },
+    /// Server only: the link has credit, and all that was queued on it is on its way. Queue more, or say
+    /// [`exhausted`](Connection::exhausted).
+    Sendable { link: LinkId },
     /// A whole message has come.
     Delivery { link: LinkId, delivery: Delivery },
     /// The session has ended, by the peer or by its breach of the rules. Its outcomes follow.
@@ -160,6 +163,13 @@ impl Shared {
 
     pub(super) fn outcome(&mut self, link: LinkId, key: DeliveryKey, outcome: Outcome) {
         self.events.push_back(Event::Outcome { link, key, outcome });
+    }
+
+    /// Asks a server for more on a link whose credit and queue allow it.
+    pub(super) fn ask_for_more(&mut self, id: LinkId, half: &SenderHalf) {
+        if self.takes_links && half.queue.is_empty() && (half.credit > 0 || half.drain) {
+            self.events.push_back(Event::Sendable { link: id });
+        }
     }
 
     pub(super) fn mark_ready(&mut self, id: LinkId, half: &mut SenderHalf) {
@@ -277,6 +287,11 @@ impl Connection {
             Some(session) if self.phase.may_write() => session.send(&mut self.shared, link, outgoing),
             _ => Err(outgoing),
         }
+    }
+
+    /// There is nothing more to send on the link for now: gives the credit back if the receiver asked for that (drain).
+    pub(crate) fn exhausted(&mut self, link: LinkId) {
+        self.with_session(link.session, |session, shared| session.exhausted(shared, link));
     }
 
     /// Takes a delivery back; no event will name it any more. `None` when it was not under way.

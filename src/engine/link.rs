@@ -4,8 +4,11 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 use fe2o3_amqp_types::definitions::{Fields, Handle, ReceiverSettleMode, Role, SenderSettleMode};
-use fe2o3_amqp_types::messaging::{Source, Target, TargetArchetype};
+use fe2o3_amqp_types::messaging::{FilterSet, Source, Target, TargetArchetype};
 use fe2o3_amqp_types::performatives;
+use fe2o3_amqp_types::primitives::{Array, Symbol, Value};
+use serde_amqp::described::Described;
+use serde_amqp::descriptor::Descriptor;
 
 use super::connection::Shared;
 use super::{DeliveryKey, LinkId, serial};
@@ -41,8 +44,11 @@ pub(crate) struct Attach {
     pub(crate) role: LinkRole,
     pub(crate) source: Option<String>,
     pub(crate) target: Option<String>,
+    /// Which events are wanted, for a receiver: the text of the source's selector filter.
+    pub(crate) selector: Option<String>,
     /// Bytes that we take, as the receiver; 0 is no limit.
     pub(crate) max_message_size: u64,
+    pub(crate) desired_capabilities: Vec<&'static str>,
     pub(crate) properties: Option<Fields>,
 }
 
@@ -64,17 +70,36 @@ impl Attach {
             role: self.role.on_wire(),
             snd_settle_mode: SenderSettleMode::Unsettled,
             rcv_settle_mode: ReceiverSettleMode::First,
-            source: Some(Box::new(Source { address: self.source.clone(), ..Source::default() })),
+            source: Some(Box::new(self.source())),
             target: Some(Box::new(target(self.target.clone()))),
             unsettled: None,
             incomplete_unsettled: false,
             initial_delivery_count: (self.role == LinkRole::Sender).then_some(initial_delivery_count),
             max_message_size: (self.max_message_size > 0).then_some(self.max_message_size),
             offered_capabilities: None,
-            desired_capabilities: None,
+            desired_capabilities: symbols(&self.desired_capabilities),
             properties: self.properties.clone(),
         }
     }
+
+    fn source(&self) -> Source {
+        Source { address: self.source.clone(), filter: self.selector.as_deref().map(filter), ..Source::default() }
+    }
+}
+
+/// The one filter that Event Hubs knows. Source: event-hubs-wire 8.
+pub(crate) const SELECTOR_FILTER: &str = "apache.org:selector-filter:string";
+/// The same by number.
+pub(crate) const SELECTOR_FILTER_CODE: u64 = 0x0000_468c_0000_0004;
+
+fn filter(selector: &str) -> FilterSet {
+    let described =
+        Described { descriptor: Descriptor::Code(SELECTOR_FILTER_CODE), value: Value::String(selector.to_owned()) };
+    std::iter::once((Symbol::from(SELECTOR_FILTER), Value::Described(Box::new(described)))).collect()
+}
+
+fn symbols(names: &[&str]) -> Option<Array<Symbol>> {
+    (!names.is_empty()).then(|| Array(names.iter().copied().map(Symbol::from).collect()))
 }
 
 fn target(address: Option<String>) -> TargetArchetype {
@@ -86,6 +111,7 @@ fn target(address: Option<String>) -> TargetArchetype {
 pub(crate) struct Accept {
     /// Bytes; 0 announces no limit.
     pub(crate) max_message_size: u64,
+    pub(crate) offered_capabilities: Vec<&'static str>,
 }
 
 impl Accept {
@@ -112,7 +138,7 @@ impl Accept {
             incomplete_unsettled: false,
             initial_delivery_count: (role == LinkRole::Sender).then_some(initial_delivery_count),
             max_message_size: Some(limit),
-            offered_capabilities: None,
+            offered_capabilities: symbols(&self.offered_capabilities),
             desired_capabilities: None,
             properties: None,
             ..asked.clone()
@@ -126,8 +152,18 @@ pub(crate) struct Outgoing {
     pub(crate) key: DeliveryKey,
     pub(crate) message_format: u32,
     pub(crate) payload: Bytes,
-    /// Settled when sent: no outcome will come.
-    pub(crate) settled: bool,
+    pub(crate) settle_mode: SettleMode,
+}
+
+/// What an outgoing message's receiver is asked to say of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SettleMode {
+    /// Its outcome, which is reported as an event.
+    Unsettled,
+    /// Its outcome, which nobody here waits for: nothing is kept until it comes.
+    Untracked,
+    /// Nothing: it is settled as it leaves.
+    Settled,
 }
 
 /// A message that arrived whole.

@@ -8,7 +8,9 @@ use fe2o3_amqp_types::messaging::DeliveryState;
 use fe2o3_amqp_types::performatives;
 
 use super::connection::{Event, Shared};
-use super::link::{Accept, Attach, Half, Link, LinkRole, LinkState, Outgoing, Partial, ReceiverHalf, SenderHalf};
+use super::link::{
+    Accept, Attach, Half, Link, LinkRole, LinkState, Outgoing, Partial, ReceiverHalf, SenderHalf, SettleMode,
+};
 use super::{DeliveryKey, LinkId, SessionId, serial};
 use crate::wire::frame::{FrameTooLarge, PeerError, TransferHeader};
 
@@ -358,7 +360,7 @@ impl Session {
         let index = half.queue.iter().position(|outgoing| outgoing.key == key)?;
         if index == 0 && half.started {
             // Half-sent. Unless it was sent settled, its outcome has been told.
-            return half.queue[0].settled.then_some(Outcome::Unknown);
+            return (half.queue[0].settle_mode == SettleMode::Settled).then_some(Outcome::Unknown);
         }
         half.queue.remove(index);
         Some(Outcome::NotSent)
@@ -382,12 +384,12 @@ impl Session {
         let position = shared.out.position();
         let tag = (!half.started).then(|| half.start());
         let Some(outgoing) = half.queue.front() else { return false };
-        let (settled, message_format) = (outgoing.settled, outgoing.message_format);
+        let (settle_mode, message_format) = (outgoing.settle_mode, outgoing.message_format);
         let header = TransferHeader {
             channel,
             handle: id.handle,
             first: tag.map(|tag| (delivery_id as DeliveryNumber, tag, message_format)),
-            settled,
+            settled: settle_mode == SettleMode::Settled,
         };
         let rest: Bytes = outgoing.payload.slice(half.offset..);
         let len = shared.out.put_transfer(&header, &rest, shared.max_frame_size);
@@ -397,10 +399,14 @@ impl Session {
             half.finish();
         }
         let more = half.can_send();
-        let drained = done && half.drain && half.queue.is_empty();
+        let drained = done && half.drain && half.queue.is_empty() && !shared.takes_links;
+        if done {
+            shared.ask_for_more(id, half);
+        }
         if tag.is_some() {
             self.next_delivery += 1;
-            let unsettled = (!settled).then_some(Unsettled { key, handle: id.handle, position });
+            let unsettled =
+                (settle_mode == SettleMode::Unsettled).then_some(Unsettled { key, handle: id.handle, position });
             self.unsettled.push_back(unsettled);
             self.trim_unsettled();
         }
@@ -479,8 +485,18 @@ impl Session {
         }
         half.drain = flow.drain;
         shared.mark_ready(id, half);
-        if half.drain && half.queue.is_empty() {
+        if shared.takes_links {
+            shared.ask_for_more(id, half);
+        } else if half.drain && half.queue.is_empty() {
             self.drained(shared, handle);
+        }
+    }
+
+    /// See [`Connection::exhausted`](super::connection::Connection::exhausted).
+    pub(super) fn exhausted(&mut self, shared: &mut Shared, id: LinkId) {
+        let half = self.link_mut(id).and_then(|link| link.half.sender_mut());
+        if half.is_some_and(|half| half.drain && half.queue.is_empty()) {
+            self.drained(shared, id.handle);
         }
     }
 
@@ -492,6 +508,10 @@ impl Session {
         half.delivery_count = half.delivery_count.wrapping_add(half.credit);
         half.credit = 0;
         self.put_flow(shared, Some(handle));
+        // Asked once, answered once.
+        if let Some(half) = self.links[handle as usize].as_mut().and_then(|link| link.half.sender_mut()) {
+            half.drain = false;
+        }
     }
 
     fn mark_all_ready(&mut self, shared: &mut Shared) {

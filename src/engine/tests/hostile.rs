@@ -70,7 +70,7 @@ fn busy_server() -> Script {
     for (name, handle, role) in [("in", 7, WireRole::Sender), ("out", 8, WireRole::Receiver)] {
         server.feed(&encoded(9, &attach(name, handle, role)));
         let Some(Event::AttachRequest { link, .. }) = server.events.pop() else { panic!("an attach") };
-        server.connection.accept(link, &Accept { max_message_size: 1_000 });
+        server.connection.accept(link, &Accept { max_message_size: 1_000, ..Accept::default() });
         server.connection.set_credit(link, 5);
         if name == "out" {
             server.send(link, 0, 700);

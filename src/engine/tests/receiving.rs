@@ -14,7 +14,7 @@ fn receiving(credit: u32, max_message_size: u64) -> (Script, LinkId) {
     server.feed(&encoded(3, &begin(None)));
     server.feed(&encoded(3, &attach("in", 5, WireRole::Sender)));
     let Some(Event::AttachRequest { link, .. }) = server.events.pop() else { panic!("an attach") };
-    server.connection.accept(link, &Accept { max_message_size });
+    server.connection.accept(link, &Accept { max_message_size, ..Accept::default() });
     server.connection.set_credit(link, credit);
     server.frames();
     (server, link)
@@ -76,7 +76,7 @@ fn the_offered_message_size_is_the_lesser_of_both() {
         server.feed(&encoded(3, &asked));
         let Some(Event::AttachRequest { link, .. }) = server.events.pop() else { panic!("an attach") };
         server.frames();
-        server.connection.accept(link, &Accept { max_message_size: ours });
+        server.connection.accept(link, &Accept { max_message_size: ours, ..Accept::default() });
         let [fe2o3_amqp::frames::amqp::FrameBody::Attach(answer)] = &bodies(server.bytes())[..] else {
             panic!("an attach")
         };

@@ -44,7 +44,7 @@ pub(super) fn outgoing(key: DeliveryKey, len: usize) -> Outgoing {
     let pattern: Vec<u8> = (0..251_u8).map(|at| at.wrapping_mul(31).wrapping_add(key as u8)).collect();
     let mut payload = pattern.repeat(len / pattern.len() + 1);
     payload.truncate(len);
-    Outgoing { key, message_format: 0x8001_3700, payload: payload.into(), settled: false }
+    Outgoing { key, message_format: 0x8001_3700, payload: payload.into(), settle_mode: SettleMode::Unsettled }
 }
 
 pub(super) fn sender(name: &str) -> Attach {
@@ -53,7 +53,9 @@ pub(super) fn sender(name: &str) -> Attach {
         role: LinkRole::Sender,
         source: Some("here".into()),
         target: Some("hub".into()),
+        selector: None,
         max_message_size: 0,
+        desired_capabilities: Vec::new(),
         properties: None,
     }
 }
