@@ -12,6 +12,7 @@ mod output;
 mod progress;
 mod publish;
 mod report;
+mod rule;
 mod send;
 mod settings;
 mod signal;
@@ -43,7 +44,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let code = runtime.block_on(async {
         match cli.command {
             Command::Send(args) => send::run(args).await,
-            Command::Emulator(args) => emulator::run(args).await,
+            Command::Emulator(args) => emulator::run(*args).await,
         }
     });
     // A thread may still be waiting for the input: the process ends without it.

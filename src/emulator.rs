@@ -1,7 +1,7 @@
-//! An Event Hubs namespace in this process, which real clients publish to.
+//! An Event Hubs namespace in this process, which real clients publish to and receive from.
 //!
 //! It speaks AMQP 1.0 as the service does: SASL, tokens at `$cbs` with their signatures checked, links to event hubs and
-//! to single partitions, batches and single events. What was accepted can be read back, as it was encoded.
+//! to single partitions, batches and single events. What was accepted can be read back here too, as it was encoded.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -28,25 +28,32 @@
 //! # }
 //! ```
 //!
-//! Events live in memory, as long as an [`Emulator`] or a connection to it does. It serves publishers only: a receiver
-//! or a request to `$management` is refused with `amqp:not-implemented`.
+//! Events live in memory, within the retention, as long as an [`Emulator`] or a connection to it does. Receivers read
+//! them by partition and consumer group, and `$management` tells of hubs and partitions.
 
 mod address;
+mod answer;
 mod builder;
 mod cbs;
 mod connection;
+mod mailbox;
+mod management;
 mod namespace;
 mod publication;
+mod readers;
+mod rendition;
+mod selector;
 mod sentence;
 mod settlements;
 mod store;
+mod throttle;
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::{TcpListener, ToSocketAddrs, lookup_host};
@@ -56,11 +63,13 @@ use tokio::task::JoinHandle;
 use crate::clock::WallClock;
 use crate::wire::frame::PeerError;
 
-pub use builder::{AccessRule, BuildError, Builder};
+pub use builder::{AccessRule, BuildError, Builder, Tier};
 use namespace::{Destination, Namespace};
 use publication::Publication;
+use readers::Readers;
 use store::Store;
 pub use store::{StoredEvent, Totals};
+use throttle::Throttle;
 
 /// Connections at one time.
 const MAX_CONNECTIONS: usize = 1_000;
@@ -80,6 +89,8 @@ pub struct Emulator {
 struct Shared {
     namespace: Namespace,
     store: Mutex<Store>,
+    readers: Mutex<Readers>,
+    throttle: Option<Mutex<Throttle>>,
     /// Events stored in all, for those who wait.
     stored: watch::Sender<u64>,
     clock: WallClock,
@@ -210,6 +221,11 @@ impl Emulator {
         let _ = self.shared.stored.subscribe().wait_for(|&stored| stored >= count).await;
     }
 
+    /// Its limits, in words.
+    pub fn limits(&self) -> impl fmt::Display + '_ {
+        &self.shared.namespace.limits
+    }
+
     /// What the emulator has done so far.
     pub fn totals(&self) -> Totals {
         self.shared.store().totals
@@ -236,6 +252,11 @@ impl Listening {
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// The emulator that takes what comes in here.
+    pub fn emulator(&self) -> &Emulator {
+        &self.emulator
     }
 
     /// Whether other machines can reach it, which is worth a warning.
@@ -300,8 +321,10 @@ impl Drop for Place<'_> {
 impl Shared {
     fn new(namespace: Namespace, store: Store, clock: WallClock) -> Self {
         Self {
+            throttle: namespace.limits.throughput_units.map(|units| Mutex::new(Throttle::new(units))),
             namespace,
             store: Mutex::new(store),
+            readers: Mutex::default(),
             stored: watch::Sender::new(0),
             clock,
             serial: AtomicU64::new(0),
@@ -319,12 +342,27 @@ impl Shared {
     fn publish(&self, to: Destination, publication: Result<Publication, PeerError>) -> Result<(), PeerError> {
         let mut store = self.store();
         // The time is taken under the lock, so that it never runs backwards within a partition.
-        let stored = publication.and_then(|publication| store.publish(to, publication, self.clock.now()));
+        let now = self.clock.now();
+        let stored = publication.and_then(|publication| {
+            self.throttle(&publication, now).inspect_err(|_| store.totals.throttled += 1)?;
+            store.publish(to, publication, now)
+        });
         match &stored {
             Ok(()) => drop(self.stored.send_replace(store.totals.events)),
             Err(_) => store.totals.rejected += 1,
         }
         stored
+    }
+
+    fn throttle(&self, publication: &Publication, now: SystemTime) -> Result<(), PeerError> {
+        let Some(throttle) = &self.throttle else { return Ok(()) };
+        let mut throttle = throttle.lock().unwrap_or_else(PoisonError::into_inner);
+        throttle.take(publication.payload.len(), publication.spans.len(), now)
+    }
+
+    fn readers(&self) -> MutexGuard<'_, Readers> {
+        // Nothing that holds the lock can leave the table half-changed.
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn next_serial(&self) -> u64 {

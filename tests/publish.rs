@@ -196,20 +196,22 @@ async fn a_connection_string_taken_for_a_name_goes_nowhere() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hub_that_is_full_rejects_in_its_own_words() {
-    let emulator = built(hubwire::emulator::Emulator::builder().memory_limit(1_500));
+async fn a_hub_that_throttles_rejects_in_its_own_words() {
+    let emulator = built(hubwire::emulator::Emulator::builder().throughput_units(1));
     let connection = connect(&emulator, &Options::default()).await;
     let sender = connection.sender(HUB).await.expect("attached");
-    let large = "x".repeat(900);
-    sender.send(batch_of(sender.batch(), [large.as_str()])).await.expect("there is room");
-    let error = sender.send(batch_of(sender.batch(), [large.as_str()])).await.expect_err("no room");
+    sender.send(batch_of(sender.batch(), ["x"; 2_000])).await.expect("a second's worth, and a debt of another");
+    let error = sender.send(batch_of(sender.batch(), ["too soon"])).await.expect_err("throttled");
     assert!(
-        matches!(&error, SendError::Rejected { condition, .. } if condition == "amqp:resource-limit-exceeded"),
+        matches!(&error, SendError::Rejected { condition, description, .. }
+            if condition == "com.microsoft:server-busy" && description.contains("50002")),
         "{error:?}"
     );
     assert!(error.tracking_id().is_some(), "{error}");
-    assert_eq!(error.into_batch().len(), 1);
-    sender.send(batch_of(sender.batch(), ["small"])).await.expect("the link lives on");
+    assert_eq!((emulator.totals().throttled, emulator.totals().rejected), (1, 1));
+    let batch = error.into_batch();
+    tokio::time::sleep(Duration::from_millis(1_001)).await;
+    sender.send(batch).await.expect("the link lives on");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::rule::{self, RuleArg};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Why a connection string is no argument, and what to do instead.
@@ -55,7 +56,7 @@ pub(super) enum Command {
     /// It prints a connection string to paste, then a line `hubwire emulator ready on <address>`, and runs until
     /// Ctrl-C or SIGTERM.
     #[command(after_help = EMULATOR_EXAMPLES)]
-    Emulator(EmulatorArgs),
+    Emulator(Box<EmulatorArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -168,25 +169,67 @@ pub(super) struct EmulatorArgs {
     #[arg(short, long = "event-hub", value_name = "NAME[:PARTITIONS]", default_value = "telemetry:4", value_parser = hub)]
     pub(super) event_hubs: Vec<(String, u32)>,
 
-    /// The name of the shared access rule, with a key of your own
-    #[arg(long, value_name = "NAME", requires = "rule_key_file")]
-    pub(super) rule: Option<String>,
+    /// A consumer group beside $Default; may be repeated
+    #[arg(long = "consumer-group", value_name = "EVENT_HUB/GROUP", value_parser = consumer_group)]
+    pub(super) consumer_groups: Vec<(String, String)>,
 
-    /// Read the rule's key from this file
-    #[arg(long, value_name = "FILE", requires = "rule")]
-    pub(super) rule_key_file: Option<PathBuf>,
+    /// A shared access rule with a key of your own; may be repeated
+    #[arg(
+        long = "rule",
+        value_name = "name=NAME,key-file=FILE[,rights=send+listen+manage][,event-hub=NAME]",
+        value_parser = rule::parse
+    )]
+    pub(super) rules: Vec<RuleArg>,
 
-    /// The largest message taken, up to 20MiB
-    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size)]
-    pub(super) max_message_size: u64,
+    /// The largest message taken, up to 20MiB [default: 1MiB, or the tier's]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(super) max_message_size: Option<u64>,
 
-    /// What the stored events may take; more is rejected, nothing is dropped
+    /// How long events are kept
+    #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = time)]
+    pub(super) retention: Duration,
+
+    /// What the stored events may take; the oldest are dropped
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
-    pub(super) memory_limit: u64,
+    pub(super) retention_bytes: u64,
+
+    /// How many events of a partition are enough to keep [default: all]
+    #[arg(long, value_name = "COUNT")]
+    pub(super) retention_events: Option<u64>,
+
+    /// The limits of a tier, with its throughput; options beside it count
+    #[arg(long, value_name = "TIER")]
+    pub(super) tier: Option<EmulatedTier>,
+
+    /// Throttle to this many throughput units: 1 MiB or 1,000 events a second each
+    #[arg(long, value_name = "UNITS")]
+    pub(super) throughput_units: Option<u32>,
+
+    /// Cut off a peer that is silent for so long [default: 4m]
+    #[arg(long, value_name = "SPAN", value_parser = time)]
+    pub(super) idle_timeout: Option<Duration>,
+
+    /// Detach a publisher's link that rests for so long [default: 10m]
+    #[arg(long, value_name = "SPAN", value_parser = time)]
+    pub(super) link_idle_timeout: Option<Duration>,
+
+    /// Close a connection that has no link for so long [default: 5m, and 1m at its start]
+    #[arg(long, value_name = "SPAN", value_parser = time)]
+    pub(super) linkless_timeout: Option<Duration>,
 
     /// Print each event as a line of JSON as it comes
     #[arg(long)]
     pub(super) print_events: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum EmulatedTier {
+    /// 256 KiB a message, one throughput unit
+    Basic,
+    /// 1 MiB a message, one throughput unit
+    Standard,
+    /// 1 MiB a message, no throughput units
+    Premium,
 }
 
 fn property(text: &str) -> Result<(String, String), String> {
@@ -198,6 +241,13 @@ fn property(text: &str) -> Result<(String, String), String> {
 
 fn partition_id(text: &str) -> Result<u32, String> {
     text.parse().map_err(|_| "expected a whole number from 0".to_owned())
+}
+
+fn consumer_group(text: &str) -> Result<(String, String), String> {
+    match text.split_once('/') {
+        Some((event_hub, group)) => Ok((event_hub.to_owned(), group.to_owned())),
+        None => Err("expected EVENT_HUB/GROUP, e.g. telemetry/readers".to_owned()),
+    }
 }
 
 fn hub(text: &str) -> Result<(String, u32), String> {

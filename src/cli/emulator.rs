@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::args::EmulatorArgs;
+use super::args::{EmulatedTier, EmulatorArgs};
 use super::failure::{Failure, Kind};
 use super::report::{counted, size};
-use super::settings::read_secret;
+use super::rule::RuleArg;
 use super::signal::Signals;
 use super::{json, output};
-use crate::emulator::{Builder, Emulator, Listening};
+use crate::emulator::{Builder, Emulator, Listening, Tier};
 use crate::wire::connection_string::ConnectionString;
 
 /// The hub of an emulator that is told of none.
@@ -98,17 +98,48 @@ fn of_written(written: io::Result<()>) -> Result<(), Failure> {
 
 fn builder(args: &EmulatorArgs) -> Result<Builder, Failure> {
     let mut builder = Emulator::builder()
-        .max_message_size(args.max_message_size)
-        .memory_limit(args.memory_limit)
+        .retention(args.retention)
+        .retention_bytes(args.retention_bytes)
         // Warned about, as soon as it is known.
         .allow_remote(true);
     for (name, partition_count) in &args.event_hubs {
         builder = builder.event_hub(name, *partition_count);
     }
-    if let (Some(name), Some(path)) = (&args.rule, &args.rule_key_file) {
-        builder = builder.rule(name, read_secret(path, "the key")?.expose());
+    for (event_hub, name) in &args.consumer_groups {
+        builder = builder.consumer_group(event_hub, name);
     }
-    Ok(builder)
+    for rule in &args.rules {
+        builder = builder.access_rule(rule.read()?);
+    }
+    Ok(limited(builder, args))
+}
+
+/// Sets the limits that were asked for.
+fn limited(mut builder: Builder, args: &EmulatorArgs) -> Builder {
+    if let Some(tier) = args.tier {
+        builder = builder.tier(match tier {
+            EmulatedTier::Basic => Tier::Basic,
+            EmulatedTier::Standard => Tier::Standard,
+            EmulatedTier::Premium => Tier::Premium,
+        });
+    }
+    let set = |builder: Builder, value: Option<u64>, set: fn(Builder, u64) -> Builder| match value {
+        Some(value) => set(builder, value),
+        None => builder,
+    };
+    let set_time = |builder: Builder, value: Option<Duration>, set: fn(Builder, Duration) -> Builder| match value {
+        Some(value) => set(builder, value),
+        None => builder,
+    };
+    builder = set(builder, args.max_message_size, Builder::max_message_size);
+    builder = set(builder, args.retention_events, Builder::retention_events);
+    builder = set_time(builder, args.idle_timeout, Builder::idle_timeout);
+    builder = set_time(builder, args.link_idle_timeout, Builder::link_idle_timeout);
+    builder = set_time(builder, args.linkless_timeout, Builder::linkless_timeout);
+    match args.throughput_units {
+        Some(units) => builder.throughput_units(units),
+        None => builder,
+    }
 }
 
 fn refused(address: &str, error: &io::Error) -> Failure {
@@ -131,8 +162,7 @@ fn introduce(args: &EmulatorArgs, listening: &Listening) {
         format!("{name} ({partition_count} {unit})")
     });
     output::note(format_args!("event hubs: {}", hubs.collect::<Vec<_>>().join(", ")));
-    let (message, memory) = (size(args.max_message_size), size(args.memory_limit));
-    output::note(format_args!("limits: {message} a message, {memory} of events in memory"));
+    output::note(format_args!("limits: {}", listening.emulator().limits()));
     output::note(format_args!("connection string: {}", connection_string(args, listening)));
     if listening.is_remote() {
         output::warn(format_args!(
@@ -150,9 +180,9 @@ fn connection_string(args: &EmulatorArgs, listening: &Listening) -> String {
         _ => None,
     };
     let text = listening.connection_string(event_hub);
-    let Some(path) = &args.rule_key_file else { return text };
+    let Some(RuleArg { key_file, .. }) = args.rules.first() else { return text };
     let redacted = ConnectionString::parse(&text).map_or_else(|error| error.to_string(), |parsed| parsed.redacted());
-    format!("{redacted} (the key is in {})", path.display())
+    format!("{redacted} (the key is in {})", key_file.display())
 }
 
 fn tell_totals(emulator: &Emulator) {
@@ -170,7 +200,7 @@ async fn print_events(emulator: &Emulator, printing: Option<&mut Printing>) -> i
     loop {
         tokio::select! {
             written = &mut printing.written => return of_thread(written),
-            () = emulator.until_stored(printing.printed + 1) => {}
+            () = emulator.until_stored(printing.seen + 1) => {}
         }
         if !printing.print_new(emulator).await {
             return of_thread((&mut printing.written).await);
@@ -186,7 +216,8 @@ fn of_thread(written: Result<io::Result<()>, oneshot::error::RecvError>) -> io::
 struct Printing {
     /// The next event of each event hub's partitions.
     positions: Vec<(String, u32, i64)>,
-    printed: u64,
+    /// Events stored when it last looked, printed or dropped by now.
+    seen: u64,
     lines: mpsc::Sender<String>,
     /// What ended the writing.
     written: oneshot::Receiver<io::Result<()>>,
@@ -215,22 +246,23 @@ impl Printing {
         let partitions =
             |(name, count): &(String, u32)| (0..*count).map(|id| (name.clone(), id, 0)).collect::<Vec<_>>();
         let positions = args.event_hubs.iter().flat_map(partitions).collect();
-        Ok(Self { positions, printed: 0, lines, written, written_count })
+        Ok(Self { positions, seen: 0, lines, written, written_count })
     }
 
     /// Prints what was stored since the last time; whether somebody still reads.
     ///
     /// Cancel: the next call goes on where this one was.
     async fn print_new(&mut self, emulator: &Emulator) -> bool {
+        let seen = emulator.stored_count();
         for (event_hub, partition_id, next) in &mut self.positions {
             for stored in emulator.events_from(event_hub, *partition_id, *next).unwrap_or_default() {
                 if self.lines.send(json::line(event_hub, &stored)).await.is_err() {
                     return false;
                 }
                 *next = stored.sequence_number + 1;
-                self.printed += 1;
             }
         }
+        self.seen = seen;
         true
     }
 

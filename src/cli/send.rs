@@ -11,7 +11,6 @@ use super::settings::{self, Destination};
 use super::signal::Signals;
 use crate::clock;
 use crate::emulator::Emulator;
-use crate::wire::condition;
 use crate::wire::connection_string::ConnectionString;
 use crate::{Connection, Options, Sender};
 
@@ -77,7 +76,6 @@ async fn publish(
     let publisher = Publisher::new(connection.clone(), sender, &limits, signals, progress);
     report.tally = publisher.publish(input).await;
     if args.emulator {
-        report.tally.failures.iter_mut().for_each(of_emulator);
         // What differed was the sizes of batches.
         report.tally.failures.dedup();
     }
@@ -89,17 +87,6 @@ async fn publish(
         }
     }
     Ok(())
-}
-
-/// The emulator in this process has no limit to raise, and is started anew with every command.
-fn of_emulator(failure: &mut Failure) {
-    if failure.condition.as_deref() == Some(condition::RESOURCE_LIMIT_EXCEEDED) {
-        failure.message = "the emulator in this process is full: it keeps every event, up to 256 MiB; send less at a \
-                           time, or to a `hubwire emulator` with a larger --memory-limit"
-            .to_owned();
-        failure.tracking_id = None;
-        failure.is_retryable = false;
-    }
 }
 
 /// Whom the events go to.
@@ -162,20 +149,4 @@ fn tell(args: &SendArgs, report: &Report) {
         output::complain(format_args!("cannot write the result to standard output: {error}; it is: {text}"));
     }
     report.tally.failures.iter().for_each(output::complain);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::failure::Kind;
-
-    #[test]
-    fn an_emulator_of_ones_own_that_is_full_is_told_as_such() {
-        let mut failure = Failure::new(Kind::Rejected, "raise the limit");
-        of_emulator(&mut failure);
-        assert_eq!(failure.message, "raise the limit");
-        failure.condition = Some(condition::RESOURCE_LIMIT_EXCEEDED.to_owned());
-        of_emulator(&mut failure);
-        assert!(failure.message.starts_with("the emulator in this process is full"), "{failure}");
-    }
 }

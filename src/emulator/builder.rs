@@ -1,11 +1,12 @@
 //! What an emulator is built from, and what is refused.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::WallClock;
 use crate::wire::secret::Secret;
 
-use super::namespace::{DEFAULT_CONSUMER_GROUP, Hub, Namespace, Rights, Rule};
+use super::namespace::{DEFAULT_CONSUMER_GROUP, Hub, Limits, Namespace, Rights, Rule};
 use super::store::Store;
 use super::{Emulator, Shared};
 
@@ -18,20 +19,20 @@ const MAX_MESSAGE_SIZE: u64 = 20 * 1_048_576;
 /// Consumer groups of one event hub, beside the one that is always there. Source: event-hubs-wire 13: that of the
 /// Dedicated tier.
 const MAX_CONSUMER_GROUPS: usize = 1_000;
+/// Shorter ones would end a peer that does all it should.
+const MIN_IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 /// What the official emulator's connection string has.
 const DEFAULT_RULE: (&str, &str) = ("RootManageSharedAccessKey", "SAS_KEY_VALUE");
 
 /// Builds an [`Emulator`]. See [`Emulator::builder`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct Builder {
     hubs: Vec<Hub>,
     /// Event hub and consumer group, each as it was asked for.
     consumer_groups: Vec<(String, String)>,
     rules: Vec<Rule>,
-    max_message_size: u64,
-    memory_limit: u64,
-    link_credit: u32,
+    limits: Limits,
     allow_remote: bool,
 }
 
@@ -128,19 +129,38 @@ pub enum BuildError {
     /// With no credit no event could ever be sent.
     #[error("a link credit of 0 lets nothing be sent; use 1 or more, Event Hubs' own is 300")]
     NoLinkCredit,
+    /// With no throughput unit no event could ever be sent.
+    #[error("0 throughput units let nothing be sent; use 1 or more, or leave them out for no end of throughput")]
+    NoThroughput,
+    /// Peers could not keep such a time-out.
+    #[error("an idle time-out below 1 s ends peers that do all they should; use 1 s or more")]
+    IdleTimeout,
+    /// What is accepted could not be kept.
+    #[error(
+        "the retention is too small to keep one event: use more than no time, 1 event or more, and bytes for the largest message"
+    )]
+    Retention,
 }
 
-impl Default for Builder {
-    fn default() -> Self {
-        Self {
-            hubs: Vec::new(),
-            consumer_groups: Vec::new(),
-            rules: Vec::new(),
-            max_message_size: 1_048_576,
-            memory_limit: 256 << 20,
-            link_credit: 300,
-            allow_remote: false,
-        }
+/// A tier of Event Hubs, for [`Builder::tier`]. Source: event-hubs-wire 13.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// Messages of up to 256 KiB, one throughput unit.
+    Basic,
+    /// Messages of up to 1 MiB, one throughput unit.
+    Standard,
+    /// Messages of up to 1 MiB, no throughput units.
+    Premium,
+}
+
+impl Tier {
+    fn limits(self) -> Limits {
+        let (max_message_size, throughput_units) = match self {
+            Self::Basic => (262_144, Some(1)),
+            Self::Standard => (1_048_576, Some(1)),
+            Self::Premium => (1_048_576, None),
+        };
+        Limits { max_message_size, throughput_units, ..Limits::default() }
     }
 }
 
@@ -174,16 +194,65 @@ impl Builder {
     ///
     /// A larger one is rejected with `amqp:link:message-size-exceeded`, and its link lives on.
     pub fn max_message_size(mut self, bytes: u64) -> Self {
-        self.max_message_size = bytes;
+        self.limits.max_message_size = bytes;
         self
     }
 
-    /// How much the stored events may take, in bytes. Default: 256 MiB.
+    /// How long events are kept. Default: 1 hour, as in the official emulator. Older ones are dropped.
+    pub fn retention(mut self, age: Duration) -> Self {
+        self.limits.retention.age = age;
+        self
+    }
+
+    /// How much the stored events of all event hubs may take, in bytes. Default: 256 MiB. Past it, the oldest are
+    /// dropped; within it, and within the other two bounds, nothing that was accepted is.
     ///
-    /// Counted are the stored messages, and about 100 bytes of index for each event. A message that would pass the
-    /// limit is rejected with `amqp:resource-limit-exceeded`; nothing that was accepted is ever dropped.
-    pub fn memory_limit(mut self, bytes: u64) -> Self {
-        self.memory_limit = bytes;
+    /// Counted are the stored messages, 8 bytes of index for each event and about 200 for each message.
+    pub fn retention_bytes(mut self, bytes: u64) -> Self {
+        self.limits.retention.bytes = bytes;
+        self
+    }
+
+    /// How many events of a partition are kept at least, unless age or bytes say otherwise. Default: all.
+    ///
+    /// Events go as they came, a message at a time: as soon as the messages after it hold this many.
+    pub fn retention_events(mut self, count: u64) -> Self {
+        self.limits.retention.events = count;
+        self
+    }
+
+    /// The limits of a tier. Default: those of [`Tier::Standard`], without an end of throughput.
+    ///
+    /// Settings that are made after it change it; those made before it are overwritten.
+    pub fn tier(mut self, tier: Tier) -> Self {
+        self.limits = Limits { retention: self.limits.retention, ..tier.limits() };
+        self
+    }
+
+    /// Throughput units: each takes 1 MiB or 1,000 events a second. Past them, messages are rejected with
+    /// `com.microsoft:server-busy` and the service's sentence. Default: no end of throughput.
+    pub fn throughput_units(mut self, units: u32) -> Self {
+        self.limits.throughput_units = Some(units);
+        self
+    }
+
+    /// Silence of a peer for this long ends its connection; half of it is announced as `idle-time-out`. Default: 240 s.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.idle_timeout = timeout;
+        self
+    }
+
+    /// A publisher's link that rests for this long is detached with `amqp:link:detach-forced`. Default: 10 minutes.
+    pub fn link_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.link_idle_timeout = timeout;
+        self
+    }
+
+    /// A connection without a link for this long is closed with `amqp:connection:forced`. Default: 5 minutes; at the
+    /// start of a connection 1 minute, or this if it is less.
+    pub fn linkless_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.linkless_timeout = timeout;
+        self.limits.first_link_timeout = Limits::default().first_link_timeout.min(timeout);
         self
     }
 
@@ -191,7 +260,7 @@ impl Builder {
     ///
     /// Topped up when it has fallen to two thirds.
     pub fn link_credit(mut self, messages: u32) -> Self {
-        self.link_credit = messages;
+        self.limits.link_credit = messages;
         self
     }
 
@@ -214,14 +283,10 @@ impl Builder {
         }
         self.add_consumer_groups()?;
         self.check()?;
-        let store = Store::new(&self.hubs, self.memory_limit);
-        let namespace = Namespace {
-            hubs: self.hubs,
-            rules: self.rules,
-            max_message_size: self.max_message_size,
-            link_credit: self.link_credit,
-        };
-        let shared = Shared::new(namespace, store, WallClock::start());
+        let store = Store::new(&self.hubs, self.limits.retention);
+        let clock = WallClock::start();
+        let namespace = Namespace { hubs: self.hubs, rules: self.rules, limits: self.limits, created_at: clock.now() };
+        let shared = Shared::new(namespace, store, clock);
         Ok(Emulator { shared: Arc::new(shared), allow_remote: self.allow_remote })
     }
 
@@ -233,7 +298,7 @@ impl Builder {
             if !is_name(&name) && !name.eq_ignore_ascii_case(DEFAULT_CONSUMER_GROUP) {
                 return Err(BuildError::ConsumerGroupName { name });
             }
-            if hub.has_consumer_group(&name) {
+            if hub.consumer_group(&name).is_some() {
                 return Err(BuildError::DuplicateConsumerGroup { event_hub, name });
             }
             if hub.consumer_groups.len() == MAX_CONSUMER_GROUPS {
@@ -268,11 +333,29 @@ impl Builder {
             check_rule(rule, &self.rules[..index])?;
             self.check_scope(rule)?;
         }
-        if !(1..=MAX_MESSAGE_SIZE).contains(&self.max_message_size) {
-            return Err(BuildError::MaxMessageSize { bytes: self.max_message_size });
+        self.check_limits()
+    }
+
+    fn check_limits(&self) -> Result<(), BuildError> {
+        let limits = &self.limits;
+        if !(1..=MAX_MESSAGE_SIZE).contains(&limits.max_message_size) {
+            return Err(BuildError::MaxMessageSize { bytes: limits.max_message_size });
         }
-        if self.link_credit == 0 {
+        if limits.link_credit == 0 {
             return Err(BuildError::NoLinkCredit);
+        }
+        if limits.throughput_units == Some(0) {
+            return Err(BuildError::NoThroughput);
+        }
+        let least = [limits.idle_timeout, limits.link_idle_timeout, limits.linkless_timeout].into_iter().min();
+        if least < Some(MIN_IDLE_TIMEOUT) {
+            return Err(BuildError::IdleTimeout);
+        }
+        if self.limits.retention.bytes < limits.max_message_size
+            || self.limits.retention.events == 0
+            || self.limits.retention.age.is_zero()
+        {
+            return Err(BuildError::Retention);
         }
         Ok(())
     }
@@ -412,6 +495,11 @@ mod tests {
             (hub().max_message_size(0), BuildError::MaxMessageSize { bytes: 0 }),
             (hub().max_message_size(20_971_521), BuildError::MaxMessageSize { bytes: 20_971_521 }),
             (hub().link_credit(0), BuildError::NoLinkCredit),
+            (hub().throughput_units(0), BuildError::NoThroughput),
+            (hub().linkless_timeout(Duration::from_millis(999)), BuildError::IdleTimeout),
+            (hub().retention_bytes(1_048_575), BuildError::Retention),
+            (hub().retention_events(0), BuildError::Retention),
+            (hub().retention(Duration::ZERO), BuildError::Retention),
         ] {
             assert_eq!(builder.build().map(|_| ()).unwrap_err(), error);
         }

@@ -2,71 +2,36 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::wire::event::{Body, Event};
+use crate::wire::event::Event;
 use crate::wire::sas::{SasToken, VerifyError};
 use crate::wire::secret::printable;
 use crate::wire::value::Value;
 
 use super::address::{is_at_or_above, path_of_audience};
-use super::namespace::Namespace;
+use super::answer::{Answer, property, unexpected_property};
+use super::namespace::{Namespace, Rights, Rule};
 use super::sentence;
 
 /// The one kind of token that is taken.
 const SAS_TOKEN: &str = "servicebus.windows.net:sastoken";
-
-/// The hub's answer to a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) status_code: i32,
-    pub(super) description: String,
-    /// What the token opens, when it was accepted.
-    pub(super) grant: Option<Grant>,
-}
 
 /// Leave to use a path and all below it, for a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Grant {
     pub(super) path: String,
     pub(super) until: SystemTime,
+    pub(super) rights: Rights,
 }
 
 impl Grant {
-    /// Whether it opens `path` at `now`.
+    /// Whether it opens `path` at `now`, for whatever use.
     pub(super) fn covers(&self, path: &str, now: SystemTime) -> bool {
         now < self.until && is_at_or_above(&self.path, path)
     }
 }
 
-impl Answer {
-    fn accepted(grant: Grant) -> Self {
-        Self { status_code: 202, description: "Accepted".into(), grant: Some(grant) }
-    }
-
-    fn refused(status_code: i32, description: impl Into<String>) -> Self {
-        Self { status_code, description: description.into(), grant: None }
-    }
-
-    /// The answer as a message, which repeats the request's message-id in its own type.
-    pub(super) fn to_message(&self, request: &Event) -> Event {
-        let message = Event::from_body(Body::Value(Value::Null))
-            .with_property("status-code", self.status_code)
-            .with_property("status-description", self.description.as_str());
-        match request.properties().and_then(|properties| properties.message_id.clone()) {
-            Some(id) => message.with_correlation_id(id),
-            None => message,
-        }
-    }
-}
-
-/// Answers a message to `$cbs`.
-pub(super) fn answer(namespace: &Namespace, request: &Event, now: SystemTime) -> Answer {
-    match put_token(namespace, request, now) {
-        Ok(grant) => Answer::accepted(grant),
-        Err(refused) => refused,
-    }
-}
-
-fn put_token(namespace: &Namespace, request: &Event, now: SystemTime) -> Result<Grant, Answer> {
+/// Takes a message to `$cbs`: leave for its sender, or the answer that says why not.
+pub(super) fn put_token(namespace: &Namespace, request: &Event, now: SystemTime) -> Result<Grant, Answer> {
     if property(request, "operation")? != "put-token" {
         return Err(unexpected_property("operation"));
     }
@@ -79,31 +44,42 @@ fn put_token(namespace: &Namespace, request: &Event, now: SystemTime) -> Result<
         }
         _ => return Err(unexpected_property("type")),
     }
-    let name = property(request, "name")?;
-    let text = request.value().and_then(Value::as_str);
-    let text =
-        text.ok_or_else(|| Answer::refused(400, "The body of a put-token request is the token, a string value."))?;
-    let token = SasToken::parse(text)
-        .map_err(|error| Answer::refused(400, format!("MalformedToken: The token is malformed: {error}.")))?;
-    let until = verified(namespace, &token, now)?;
-    let path = path_of_audience(name);
     // The host is not compared: an emulator is reached by many names.
-    if !is_at_or_above(path_of_audience(token.audience()), path) {
-        return Err(wrong_audience(&token, name));
-    }
+    let path = path_of_audience(property(request, "name")?);
+    let token = request.value().and_then(Value::as_str);
+    let token =
+        token.ok_or_else(|| Answer::refused(400, "The body of a put-token request is the token, a string value."))?;
+    let grant = claims(namespace, token, path, now)?;
     if !namespace.has_entity(path) {
         return Err(Answer::refused(404, sentence::not_found(path)));
     }
-    Ok(Grant { path: path.to_owned(), until })
+    Ok(grant)
 }
 
-/// Until when a token holds that one of the rules has signed.
-fn verified(namespace: &Namespace, token: &SasToken, now: SystemTime) -> Result<SystemTime, Answer> {
-    let Some(rule) = namespace.rule(token.key_name()) else {
-        let name = sentence::quoted(printable(token.key_name()));
+/// What `token` allows at `path`, if it is one that holds there.
+pub(super) fn claims(namespace: &Namespace, token: &str, path: &str, now: SystemTime) -> Result<Grant, Answer> {
+    let token = SasToken::parse(token)
+        .map_err(|error| Answer::refused(400, format!("MalformedToken: The token is malformed: {error}.")))?;
+    let rule = rule(namespace, token.key_name(), path)?;
+    let until = verified(rule, &token, now)?;
+    if !is_at_or_above(path_of_audience(token.audience()), path) {
+        return Err(wrong_audience(&token, path));
+    }
+    Ok(Grant { path: path.to_owned(), until, rights: rule.rights })
+}
+
+/// The rule `name`, if there is one at or above `path`.
+fn rule<'a>(namespace: &'a Namespace, name: &str, path: &str) -> Result<&'a Rule, Answer> {
+    let is_above = |rule: &&Rule| rule.event_hub.as_deref().is_none_or(|hub| is_at_or_above(hub, path));
+    namespace.rule(name).filter(is_above).ok_or_else(|| {
+        let name = sentence::quoted(printable(name));
         let text = format!("InvalidSignature: The token has an invalid signature: no rule is named '{name}'.");
-        return Err(Answer::refused(401, text));
-    };
+        Answer::refused(401, text)
+    })
+}
+
+/// Until when a token holds that `rule` is said to have signed.
+fn verified(rule: &Rule, token: &SasToken, now: SystemTime) -> Result<SystemTime, Answer> {
     token.verify(rule.key.expose(), now).map_err(|error| match error {
         VerifyError::BadSignature => Answer::refused(401, "InvalidSignature: The token has an invalid signature."),
         VerifyError::Expired { expiry_unix_secs, now_unix_secs } => {
@@ -120,28 +96,12 @@ fn verified(namespace: &Namespace, token: &SasToken, now: SystemTime) -> Result<
     Ok(UNIX_EPOCH.checked_add(expiry).unwrap_or(now + Duration::from_secs(u64::from(u32::MAX))))
 }
 
-fn property<'a>(request: &'a Event, name: &str) -> Result<&'a str, Answer> {
-    match request.property(name) {
-        Some(Value::String(text) | Value::Symbol(text)) => Ok(text),
-        _ => Err(unexpected_property(name)),
-    }
-}
-
-/// The service's own words. Source: event-hubs-wire 5.3.
-fn unexpected_property(name: &str) -> Answer {
-    let text = format!(
-        "Property '{name}' in the 'application-properties' section is either missing, has the wrong type, or has an \
-         unexpected value."
-    );
-    Answer::refused(400, text)
-}
-
-fn wrong_audience(token: &SasToken, name: &str) -> Answer {
+fn wrong_audience(token: &SasToken, path: &str) -> Answer {
     let text = format!(
         "InvalidAudience: The authorization header contains a token with a wrong audience: it is for '{}', and '{}' was \
          asked for.",
         sentence::quoted(printable(token.audience())),
-        sentence::quoted(printable(name))
+        sentence::quoted(printable(path))
     );
     Answer::refused(401, text)
 }
@@ -149,12 +109,11 @@ fn wrong_audience(token: &SasToken, name: &str) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::emulator::namespace::Hub;
     use crate::emulator::namespace::tests::namespace;
-    use crate::emulator::namespace::{Hub, Rights, Rule};
-    use crate::wire::event::MessageId;
+    use crate::wire::event::Body;
     use crate::wire::sas::{sign, sign_until};
     use crate::wire::secret::Secret;
-    use bytes::Bytes;
 
     const NAME: &str = "sb://localhost/telemetry";
 
@@ -173,8 +132,8 @@ mod tests {
             .with_property("name", name)
     }
 
-    fn answer_to(request: &Event) -> Answer {
-        answer(&namespace(), request, now())
+    fn answer_to(request: &Event) -> Result<Grant, Answer> {
+        put_token(&namespace(), request, now())
     }
 
     #[test]
@@ -189,7 +148,7 @@ mod tests {
             (NAME, "sb://localhost/telemetry/consumergroups/$Default", "telemetry/consumergroups/$Default"),
         ] {
             let answer = answer_to(&request(name, &token(audience, "send", "k1")));
-            assert_eq!(answer, Answer::accepted(Grant { path: path.into(), until }), "{audience} for {name}");
+            assert_eq!(answer, Ok(Grant { path: path.into(), until, rights: Rights::ALL }), "{audience} for {name}");
         }
     }
 
@@ -208,8 +167,8 @@ mod tests {
         let token = "SharedAccessSignature sr=sb%3a%2f%2ftest-azure-eh-namespace.servicebus.windows.net%2fmyhub\
                      &sig=4PrmyMh2S5VMa8zpYOIAHhaCq5qaiPFUR6qAs7B785w%3D&se=1700003600&skn=RootManageSharedAccessKey";
         for (token, status) in [(token.to_owned(), 202), (token.replace("%3a", "%3A"), 401)] {
-            let answer = answer(&namespace, &request("amqps://127.0.0.1/myhub/Partitions/0", &token), now());
-            assert_eq!(answer.status_code, status, "{}", answer.description);
+            let answer = put_token(&namespace, &request("amqps://127.0.0.1/myhub/Partitions/0", &token), now());
+            assert_eq!(answer.map_or_else(|refused| refused.status_code, |_| 202), status);
         }
     }
 
@@ -236,8 +195,8 @@ mod tests {
                 "The messaging entity 'sb://emulator/none' could not be found.",
             ),
         ] {
-            let answer = answer_to(&request(name, &token));
-            assert_eq!((answer.status_code, answer.grant), (status, None), "{}", answer.description);
+            let answer = answer_to(&request(name, &token)).unwrap_err();
+            assert_eq!(answer.status_code, status, "{}", answer.description);
             assert!(answer.description.starts_with(words), "{} | {words}", answer.description);
         }
     }
@@ -260,31 +219,30 @@ mod tests {
                 "The body",
             ),
         ] {
-            let answer = answer_to(&request);
+            let answer = answer_to(&request).unwrap_err();
             assert_eq!(answer.status_code, 400, "{words}");
             assert!(answer.description.starts_with(words), "{} | {words}", answer.description);
         }
     }
 
     #[test]
-    fn the_answer_repeats_the_message_id_in_its_own_type() {
-        for id in [
-            MessageId::Ulong(7),
-            MessageId::Uuid([9; 16]),
-            MessageId::Binary(Bytes::from_static(b"id")),
-            MessageId::String("id".into()),
-        ] {
-            let answer = Answer::refused(404, "no").to_message(&Event::default().with_message_id(id.clone()));
-            let answer = Event::decode(&answer.encode().unwrap()).unwrap();
-            assert_eq!(answer.properties().unwrap().correlation_id, Some(id));
-            assert_eq!(answer.property("status-code"), Some(&Value::Int(404)));
-            assert_eq!(answer.property("status-description"), Some(&Value::from("no")));
+    fn a_rule_of_one_hub_opens_that_hub_alone_and_gives_its_own_rights() {
+        let mut namespace = namespace();
+        let rights = Rights { listen: true, ..Rights::default() };
+        let rule = Rule { name: "read".into(), key: "k3".into(), rights, event_hub: Some("Audit".into()) };
+        namespace.rules.push(rule);
+        let ask = |name: &str| put_token(&namespace, &request(name, &token("sb://localhost", "read", "k3")), now());
+        assert_eq!(ask("sb://localhost/audit/Partitions/0").unwrap().rights, rights);
+        for other in ["sb://localhost/telemetry", "sb://localhost/"] {
+            let refused = ask(other).unwrap_err();
+            assert_eq!(refused.status_code, 401, "{other}");
+            assert!(refused.description.contains("no rule is named 'read'"), "{}", refused.description);
         }
     }
 
     #[test]
     fn a_grant_ends_with_its_token() {
-        let grant = Grant { path: "telemetry".into(), until: now() };
+        let grant = Grant { path: "telemetry".into(), until: now(), rights: Rights::ALL };
         let before = now() - Duration::from_nanos(1);
         assert!(grant.covers("Telemetry/Partitions/0", before));
         assert!(!grant.covers("telemetry", now()));

@@ -1,50 +1,43 @@
 //! One task per connection: what the engine reports, turned into calls on namespace and store.
 
-use std::collections::HashMap;
+mod admission;
+mod reading;
+mod requests;
+
+use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use fe2o3_amqp_types::definitions::Role;
-use fe2o3_amqp_types::messaging::TargetArchetype;
-use fe2o3_amqp_types::performatives::Attach;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::clock;
-use crate::engine::{Accept, Config, Connection, Delivery, Event, LinkId, Outgoing, Role as EngineRole, SettleMode};
+use crate::engine::{Config, Connection, Delivery, Event, LinkId, Role as EngineRole};
 use crate::pump::Pump;
 use crate::wire::condition;
-use crate::wire::event::Event as Message;
 use crate::wire::frame::PeerError;
 
 use super::Shared;
-use super::address::path_of_address;
-use super::cbs::{self, Grant};
-use super::namespace::{Destination, not_served};
+use super::cbs::Grant;
+use super::mailbox::{Mailbox, Order};
+use super::namespace::{Destination, Limits};
 use super::publication::Publication;
-use super::sentence;
 use super::settlements::Settlements;
+use reading::Reader;
+use requests::Node;
 
 /// Bytes in a frame, as the service has it. Source: event-hubs-wire 4.2.
 const MAX_FRAME_SIZE: u32 = 65_536;
 /// Room offered to one read.
 const READ_LEN: usize = 64 * 1024;
-/// The engine announces half of it: 120 s, which producers keep that send no heartbeat of their own accord.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(240);
 /// From connecting to the peer's open.
 const OPEN_WITHIN: Duration = Duration::from_secs(30);
 /// From our close to the peer's.
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 /// Links of one connection, accepted ones.
 const MAX_LINKS: usize = 1_000;
-/// Refused links whose detach the peer owes us; a peer that collects more does nothing else.
+/// Ended links whose detach the peer owes us; a peer that collects more does nothing else.
 const MAX_REFUSED: usize = 1_000;
-/// Tokens that one connection may lean on.
-const MAX_GRANTS: usize = 1_000;
-/// Put-token requests that may be under way. Source: event-hubs-wire 5.1.
-const TOKEN_CREDIT: u32 = 100;
-/// Bytes of one put-token request; tokens are far below.
-const MAX_TOKEN_REQUEST: u64 = 64 * 1024;
 
 /// Serves one peer until it leaves, breaks the rules or falls silent.
 pub(super) async fn serve<S>(stream: S, shared: Arc<Shared>)
@@ -52,29 +45,41 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let started = clock::now();
-    let mut pump = Pump::new(Connection::new(config(shared.next_serial()), started), stream, READ_LEN);
+    let config = config(shared.next_serial(), &shared.namespace.limits);
+    let mut pump = Pump::new(Connection::new(config, started), stream, READ_LEN);
     let mut peer = Peer::new(shared, started + OPEN_WITHIN);
+    let mailbox = Arc::clone(&peer.mailbox);
     while !pump.engine.is_closed() {
         let wake = peer.wake();
-        poll_fn(|cx| pump.poll(cx, wake)).await;
+        let has_news = tokio::select! {
+            () = poll_fn(|cx| pump.poll(cx, wake)) => false,
+            () = mailbox.news.notified() => true,
+        };
+        let now = clock::now();
         while let Some(event) = pump.engine.poll_event() {
-            peer.on_event(&mut pump.engine, event);
+            peer.on_event(&mut pump.engine, event, now);
         }
+        if has_news {
+            peer.on_news(&mut pump.engine);
+        }
+        peer.feed_readers(&mut pump.engine);
         peer.settlements.flush(&mut pump.engine);
-        if !peer.keep_on(&mut pump.engine, clock::now()) {
+        if !peer.keep_on(&mut pump.engine, now) {
             break;
         }
     }
+    drop(peer);
     pump.finish(CLOSE_WITHIN).await;
 }
 
-pub(super) fn config(serial: u64) -> Config {
+pub(super) fn config(serial: u64, limits: &Limits) -> Config {
     Config {
         role: EngineRole::Server,
         container_id: format!("hubwire-emulator_G{serial}"),
         hostname: None,
         max_frame_size: MAX_FRAME_SIZE,
-        idle_timeout: Some(IDLE_TIMEOUT),
+        // The engine announces half of it: 120 s, which producers keep that send no heartbeat of their own accord.
+        idle_timeout: Some(limits.idle_timeout),
         properties: Vec::new(),
         first_number: 0,
     }
@@ -83,25 +88,63 @@ pub(super) fn config(serial: u64) -> Config {
 /// What is known of the peer of one connection.
 struct Peer {
     shared: Arc<Shared>,
+    mailbox: Arc<Mailbox>,
     links: HashMap<LinkId, Link>,
     refused: usize,
     grants: Vec<Grant>,
     settlements: Settlements,
+    /// Readers that may have something to read.
+    in_line: VecDeque<LinkId>,
+    /// Bytes queued on all readers.
+    queued: usize,
     /// When patience ends: with its open, and with its close.
     deadline: Option<Instant>,
+    /// Since when there is no link, and how long that may last.
+    linkless: Option<(Instant, Duration)>,
     closing: bool,
 }
 
 /// A link, by what it is for.
 enum Link {
     /// Takes events.
-    Publisher { to: Destination, path: String, max_message_size: u64 },
-    /// Takes put-token requests.
-    TokenRequests,
+    Publisher { to: Destination, path: String, max_message_size: u64, used_at: Instant },
+    /// Hands them out.
+    Reader(Reader),
+    /// Takes requests.
+    Requests(Node),
     /// Carries the answers to them.
-    TokenAnswers { name: String, address: Option<String> },
+    Answers { node: Node, name: String, address: Option<String> },
     /// Waits for the peer's detach.
     Refused,
+}
+
+/// What a link is for, as a token allows it.
+#[derive(Clone, Copy, Debug)]
+enum Claim {
+    Send,
+    Listen,
+}
+
+impl Claim {
+    fn is_given_by(self, grant: &Grant) -> bool {
+        let rights = grant.rights;
+        rights.manage
+            || match self {
+                Self::Send => rights.send,
+                Self::Listen => rights.listen,
+            }
+    }
+}
+
+impl Link {
+    /// What it needs a living token for.
+    fn claim(&self) -> Option<(Claim, &str)> {
+        match self {
+            Self::Publisher { path, .. } => Some((Claim::Send, path)),
+            Self::Reader(reader) => Some((Claim::Listen, &reader.path)),
+            Self::Requests(_) | Self::Answers { .. } | Self::Refused => None,
+        }
+    }
 }
 
 /// Tops the credit of a receiving link up to `full` when it has fallen to two thirds: 300 at 200, as the service does.
@@ -115,30 +158,75 @@ impl Peer {
     fn new(shared: Arc<Shared>, deadline: Instant) -> Self {
         Self {
             shared,
+            mailbox: Arc::default(),
             links: HashMap::new(),
             refused: 0,
             grants: Vec::new(),
             settlements: Settlements::default(),
+            in_line: VecDeque::new(),
+            queued: 0,
             deadline: Some(deadline),
+            linkless: None,
             closing: false,
         }
     }
 
-    fn on_event(&mut self, engine: &mut Connection, event: Event) {
+    fn limits(&self) -> &Limits {
+        &self.shared.namespace.limits
+    }
+
+    fn on_event(&mut self, engine: &mut Connection, event: Event, now: Instant) {
         match event {
-            Event::Opened => self.deadline = None,
-            Event::AttachRequest { link, attach } => self.on_attach(engine, link, &attach),
-            Event::Delivery { link, delivery } => self.on_delivery(engine, link, delivery),
-            Event::Detached { link, .. } => self.forget(|id| id == link),
-            Event::SessionEnded { session, .. } => self.forget(|id| id.session == session),
-            // Answers are sent settled, and this end asks for no links.
-            Event::Attached { .. } | Event::Outcome { .. } | Event::Sendable { .. } | Event::Closed(_) => {}
+            Event::Opened => {
+                self.deadline = None;
+                self.linkless = Some((now, self.limits().first_link_timeout));
+            }
+            Event::AttachRequest { link, attach } => self.on_attach(engine, link, &attach, now),
+            Event::Delivery { link, delivery } => self.on_delivery(engine, link, delivery, now),
+            Event::Sendable { link } => self.on_sendable(engine, link),
+            Event::Detached { link, .. } => self.forget(now, |id| id == link),
+            Event::SessionEnded { session, .. } => self.forget(now, |id| id.session == session),
+            // Nobody waits for what becomes of an answer or a read event, and this end asks for no links.
+            Event::Attached { .. } | Event::Outcome { .. } | Event::Closed(_) => {}
         }
     }
 
-    fn forget(&mut self, gone: impl Fn(LinkId) -> bool) {
-        self.links.retain(|&id, _| !gone(id));
-        self.refused = self.links.values().filter(|link| matches!(link, Link::Refused)).count();
+    fn on_news(&mut self, engine: &mut Connection) {
+        for order in self.mailbox.take() {
+            match order {
+                Order::Detach(link, error) => {
+                    let error = self.error(&error);
+                    self.end_link(engine, link, &error);
+                }
+            }
+        }
+        self.line_up_those_at_the_end();
+    }
+
+    /// Lets go of links that are gone.
+    fn forget(&mut self, now: Instant, gone: impl Fn(LinkId) -> bool) {
+        let lost: Vec<LinkId> = self.links.keys().copied().filter(|&id| gone(id)).collect();
+        for id in lost {
+            match self.links.remove(&id) {
+                Some(Link::Refused) => self.refused -= 1,
+                Some(Link::Reader(reader)) => self.let_go(&reader),
+                _ => {}
+            }
+        }
+        if self.links.len() == self.refused && self.linkless.is_none() && self.deadline.is_none() {
+            self.linkless = Some((now, self.limits().linkless_timeout));
+        }
+    }
+
+    /// Ends a link of ours that was there.
+    fn end_link(&mut self, engine: &mut Connection, id: LinkId, error: &PeerError) {
+        match self.links.get_mut(&id).map(|link| std::mem::replace(link, Link::Refused)) {
+            None | Some(Link::Refused) => return,
+            Some(Link::Reader(reader)) => self.let_go(&reader),
+            Some(_) => {}
+        }
+        self.refused += 1;
+        engine.detach(id, Some(error));
     }
 
     // ---- time --------------------------------------------------------------------------------------------------
@@ -147,7 +235,17 @@ impl Peer {
     fn wake(&self) -> Option<Instant> {
         let next_lapse = self.grants.iter().map(|grant| grant.until).min();
         let next_lapse = next_lapse.and_then(|until| self.shared.clock.instant_of(until));
-        [self.deadline, next_lapse].into_iter().flatten().min()
+        let linkless = self.linkless.and_then(|(since, limit)| since.checked_add(limit));
+        [self.deadline, next_lapse, linkless, self.next_idle()].into_iter().flatten().min()
+    }
+
+    /// When the first of the publishers' links will have rested for too long.
+    fn next_idle(&self) -> Option<Instant> {
+        let used = self.links.values().filter_map(|link| match link {
+            Link::Publisher { used_at, .. } => Some(*used_at),
+            _ => None,
+        });
+        used.min()?.checked_add(self.limits().link_idle_timeout)
     }
 
     /// Looks after time and measure; `false` when the peer is to be left at once.
@@ -155,14 +253,27 @@ impl Peer {
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             return false;
         }
-        if self.refused > MAX_REFUSED && !self.closing {
+        if self.closing {
+            return true;
+        }
+        if self.refused > MAX_REFUSED {
             let text = format!("More than {MAX_REFUSED} links were refused and not detached.");
-            engine.close(Some(&self.error(&PeerError::new(condition::RESOURCE_LIMIT_EXCEEDED, text))));
-            self.closing = true;
-            self.deadline = Some(now + CLOSE_WITHIN);
+            self.close(engine, now, PeerError::new(condition::RESOURCE_LIMIT_EXCEEDED, text));
+        } else if let Some((since, limit)) = self.linkless
+            && now.saturating_duration_since(since) >= limit
+        {
+            self.close(engine, now, linkless(limit));
         }
         self.drop_lapsed(engine);
+        self.drop_idle(engine, now);
         true
+    }
+
+    fn close(&mut self, engine: &mut Connection, now: Instant, error: PeerError) {
+        engine.close(Some(&self.error(&error)));
+        self.closing = true;
+        self.linkless = None;
+        self.deadline = Some(now + CLOSE_WITHIN);
     }
 
     /// Ends the links that no living token covers any more, as the service does. Source: event-hubs-wire 5.3.
@@ -174,15 +285,29 @@ impl Peer {
         self.grants.retain(|grant| now < grant.until);
         let error = PeerError::new(condition::UNAUTHORIZED_ACCESS, "ExpiredToken: The token is expired.");
         let error = self.error(&error);
-        let lapsed = self.links.iter().filter_map(|(&id, link)| match link {
-            Link::Publisher { path, .. } => (!self.is_authorized(path, now)).then_some(id),
-            _ => None,
+        let lapsed = self.links.iter().filter_map(|(&id, link)| {
+            let (claim, path) = link.claim()?;
+            (!self.is_authorized(claim, path, now)).then_some(id)
         });
-        let lapsed: Vec<LinkId> = lapsed.collect();
-        for id in lapsed {
-            engine.detach(id, Some(&error));
-            self.refused += 1;
-            self.links.insert(id, Link::Refused);
+        for id in lapsed.collect::<Vec<LinkId>>() {
+            self.end_link(engine, id, &error);
+        }
+    }
+
+    /// Ends the publishers' links that have rested for too long, as the service does. Source: event-hubs-wire 11.
+    fn drop_idle(&mut self, engine: &mut Connection, now: Instant) {
+        let limit = self.limits().link_idle_timeout;
+        if self.next_idle().is_none_or(|at| now < at) {
+            return;
+        }
+        let is_idle = |link: &Link| match link {
+            Link::Publisher { used_at, .. } => now.saturating_duration_since(*used_at) >= limit,
+            _ => false,
+        };
+        let idle: Vec<LinkId> = self.links.iter().filter(|(_, link)| is_idle(link)).map(|(&id, _)| id).collect();
+        for id in idle {
+            let error = self.error(&rested(id, limit));
+            self.end_link(engine, id, &error);
         }
     }
 
@@ -196,109 +321,27 @@ impl Peer {
         PeerError { condition: error.condition.clone(), description: Some(description) }
     }
 
-    // ---- links -------------------------------------------------------------------------------------------------
-
-    fn on_attach(&mut self, engine: &mut Connection, id: LinkId, attach: &Attach) {
-        let link = self.admit(engine, id, attach).unwrap_or_else(|error| {
-            engine.refuse(id, &self.error(&error));
-            self.refused += 1;
-            Link::Refused
-        });
-        if matches!(link, Link::Publisher { .. }) {
-            self.shared.store().totals.links += 1;
-        }
-        self.links.insert(id, link);
-    }
-
-    /// Accepts a link, or says why not.
-    fn admit(&self, engine: &mut Connection, id: LinkId, attach: &Attach) -> Result<Link, PeerError> {
-        if self.links.len() - self.refused >= MAX_LINKS {
-            let text = format!("A connection to this emulator has at most {MAX_LINKS} links.");
-            return Err(PeerError::new(condition::RESOURCE_LIMIT_EXCEEDED, text));
-        }
-        match attach.role {
-            Role::Sender => {
-                let path = path_of_address(target_address(attach).unwrap_or_default());
-                self.admit_sender(engine, id, attach, path)
-            }
-            Role::Receiver => {
-                let source = attach.source.as_ref().and_then(|source| source.address.as_deref());
-                let path = path_of_address(source.unwrap_or_default());
-                self.admit_receiver(engine, id, attach, path)
-            }
-        }
-    }
-
-    fn admit_sender(
-        &self,
-        engine: &mut Connection,
-        id: LinkId,
-        attach: &Attach,
-        path: &str,
-    ) -> Result<Link, PeerError> {
-        if path.eq_ignore_ascii_case("$cbs") {
-            engine.accept(id, &Accept { max_message_size: MAX_TOKEN_REQUEST, ..Accept::default() });
-            engine.set_credit(id, TOKEN_CREDIT);
-            return Ok(Link::TokenRequests);
-        }
-        if path.eq_ignore_ascii_case("$management") {
-            return Err(not_served(path));
-        }
-        self.authorize("Send", path)?;
-        let to = self.shared.namespace.destination(path)?;
-        let limit = self.shared.namespace.max_message_size;
-        let max_message_size =
-            attach.max_message_size.filter(|&asked| asked > 0).map_or(limit, |asked| asked.min(limit));
-        engine.accept(id, &Accept { max_message_size, ..Accept::default() });
-        engine.set_credit(id, self.shared.namespace.link_credit);
-        Ok(Link::Publisher { to, path: path.to_owned(), max_message_size })
-    }
-
-    fn admit_receiver(
-        &self,
-        engine: &mut Connection,
-        id: LinkId,
-        attach: &Attach,
-        path: &str,
-    ) -> Result<Link, PeerError> {
-        if !path.eq_ignore_ascii_case("$cbs") {
-            return Err(not_served(path));
-        }
-        engine.accept(id, &Accept::default());
-        Ok(Link::TokenAnswers { name: attach.name.clone(), address: target_address(attach).map(ToOwned::to_owned) })
-    }
-
-    fn authorize(&self, claim: &str, path: &str) -> Result<(), PeerError> {
-        if self.is_authorized(path, self.now()) {
-            return Ok(());
-        }
-        let text = format!(
-            "Unauthorized access. '{claim}' claim(s) are required to perform this operation. Resource: \
-             'sb://emulator/{}'. Put a token for it first, at '$cbs' on this connection.",
-            sentence::quoted(path)
-        );
-        Err(PeerError::new(condition::UNAUTHORIZED_ACCESS, text))
-    }
-
-    fn is_authorized(&self, path: &str, now: SystemTime) -> bool {
-        self.grants.iter().any(|grant| grant.covers(path, now))
+    fn is_authorized(&self, claim: Claim, path: &str, now: SystemTime) -> bool {
+        self.grants.iter().any(|grant| claim.is_given_by(grant) && grant.covers(path, now))
     }
 
     // ---- deliveries --------------------------------------------------------------------------------------------
 
-    fn on_delivery(&mut self, engine: &mut Connection, id: LinkId, delivery: Delivery) {
+    fn on_delivery(&mut self, engine: &mut Connection, id: LinkId, delivery: Delivery, now: Instant) {
         let (number, settled) = (delivery.delivery_id, delivery.settled);
-        let result = match self.links.get(&id) {
-            Some(&Link::Publisher { to, max_message_size, .. }) => {
-                top_up(engine, id, self.shared.namespace.link_credit);
+        let result = match self.links.get_mut(&id) {
+            Some(Link::Publisher { to, max_message_size, used_at, .. }) => {
+                *used_at = now;
+                let (to, max_message_size) = (*to, *max_message_size);
+                top_up(engine, id, self.limits().link_credit);
                 self.publish(to, max_message_size, delivery)
             }
-            Some(Link::TokenRequests) => {
-                top_up(engine, id, TOKEN_CREDIT);
-                self.on_token_request(engine, id, delivery)
+            Some(&mut Link::Requests(node)) => {
+                top_up(engine, id, requests::CREDIT);
+                self.on_request(engine, id, node, delivery)
             }
             // The link has ended; the peer had not heard of it when it sent.
-            Some(Link::TokenAnswers { .. } | Link::Refused) | None => return,
+            Some(Link::Answers { .. } | Link::Reader(_) | Link::Refused) | None => return,
         };
         if !settled {
             let result = result.map_err(|error| self.error(&error));
@@ -313,58 +356,15 @@ impl Peer {
         };
         self.shared.publish(to, publication)
     }
+}
 
-    fn on_token_request(&mut self, engine: &mut Connection, id: LinkId, delivery: Delivery) -> Result<(), PeerError> {
-        let Some(payload) = delivery.payload else {
-            return Err(too_large(delivery.delivery_id, delivery.size, MAX_TOKEN_REQUEST));
-        };
-        let request = Message::decode(&payload).map_err(|error| {
-            PeerError::new(condition::DECODE_ERROR, format!("The request does not decode: {error}."))
-        })?;
-        let mut answer = cbs::answer(&self.shared.namespace, &request, self.now());
-        if let Some(grant) = answer.grant.take() {
-            self.add_grant(grant);
-        } else {
-            answer.description = self.shared.tracked(&answer.description);
+impl Drop for Peer {
+    fn drop(&mut self) {
+        for link in std::mem::take(&mut self.links).into_values() {
+            if let Link::Reader(reader) = link {
+                self.let_go(&reader);
+            }
         }
-        let Some(answers) = self.answers_for(id, &request) else {
-            let text = "There is no receiver from '$cbs' to answer on: attach one before asking.";
-            return Err(PeerError::new(condition::NOT_ALLOWED, text));
-        };
-        if engine.queued(answers) >= TOKEN_CREDIT as usize {
-            let text = "The answers to earlier requests have not been taken: give the receiver from '$cbs' credit.";
-            return Err(PeerError::new(condition::RESOURCE_LIMIT_EXCEEDED, text));
-        }
-        let payload = answer.to_message(&request).encode().unwrap_or_default();
-        // Settled, as every answer here: nobody would act on the outcome.
-        let outgoing = Outgoing { key: 0, message_format: 0, payload, settle_mode: SettleMode::Settled };
-        engine.send(answers, outgoing).map_err(|_| PeerError::new(condition::NOT_ALLOWED, "The receiver has gone."))
-    }
-
-    /// The link that carries the answer: by reply-to, which SDKs fill with a target address or with a link's name, else
-    /// the one beside the request. Source: event-hubs-wire 5.2.
-    fn answers_for(&self, requests: LinkId, request: &Message) -> Option<LinkId> {
-        let reply_to = request.properties().and_then(|properties| properties.reply_to.as_deref());
-        let rank = |id: LinkId, link: &Link| match link {
-            Link::TokenAnswers { address, .. } if reply_to.is_some() && address.as_deref() == reply_to => Some(0),
-            Link::TokenAnswers { name, .. } if Some(name.as_str()) == reply_to => Some(1),
-            Link::TokenAnswers { .. } if id.session == requests.session => Some(2),
-            Link::TokenAnswers { .. } => Some(3),
-            _ => None,
-        };
-        let ranked = self.links.iter().filter_map(|(&id, link)| Some((rank(id, link)?, id)));
-        // Of equals, the same session's.
-        ranked.min_by_key(|&(rank, id)| (rank, id.session != requests.session)).map(|(_, id)| id)
-    }
-
-    /// A token for the same path takes the older one's place.
-    fn add_grant(&mut self, grant: Grant) {
-        self.grants.retain(|held| !held.path.eq_ignore_ascii_case(&grant.path));
-        if self.grants.len() == MAX_GRANTS {
-            let first_to_end = (0..MAX_GRANTS).min_by_key(|&index| self.grants[index].until);
-            first_to_end.map(|index| self.grants.swap_remove(index));
-        }
-        self.grants.push(grant);
     }
 }
 
@@ -377,9 +377,24 @@ fn too_large(delivery_id: u32, size: u64, limit: u64) -> PeerError {
     PeerError::new(condition::LINK_MESSAGE_SIZE_EXCEEDED, text)
 }
 
-fn target_address(attach: &Attach) -> Option<&str> {
-    match attach.target.as_deref() {
-        Some(TargetArchetype::Target(target)) => target.address.as_deref(),
-        _ => None,
-    }
+/// Source: event-hubs-wire 11.
+fn linkless(limit: Duration) -> PeerError {
+    let text = format!(
+        "The connection was inactive for more than the allowed {} milliseconds and is closed by container 'LinkTracker'.",
+        limit.as_millis()
+    );
+    PeerError::new(condition::CONNECTION_FORCED, text)
+}
+
+/// Source: event-hubs-wire 11.
+fn rested(link: LinkId, limit: Duration) -> PeerError {
+    let (secs, handle) = (limit.as_secs(), link.handle);
+    let text = format!(
+        "The link '{handle}' is force detached by the broker because of errors occurred in publisher(link{handle}). \
+         Detach origin: AmqpMessagePublisher.IdleTimerExpired: Idle timeout: {:02}:{:02}:{:02}.",
+        secs / 3_600,
+        secs / 60 % 60,
+        secs % 60
+    );
+    PeerError::new(condition::LINK_DETACH_FORCED, text)
 }

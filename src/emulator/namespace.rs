@@ -1,19 +1,72 @@
 //! What the namespace is made of, fixed when it is built: event hubs, rules, limits.
 
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
 use crate::wire::condition;
 use crate::wire::frame::PeerError;
 use crate::wire::secret::Secret;
 
+use super::readers::Place;
 use super::sentence;
+use super::store::{PartitionRef, Retention};
 
 /// Hubs, rules and limits. Nothing in it changes; the events are in the [`Store`](super::store::Store).
 #[derive(Debug)]
 pub(super) struct Namespace {
     pub(super) hubs: Vec<Hub>,
     pub(super) rules: Vec<Rule>,
+    pub(super) limits: Limits,
+    pub(super) created_at: SystemTime,
+}
+
+/// What the service would not let a client do, and how long it lets it do nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
     /// Bytes.
     pub(super) max_message_size: u64,
     pub(super) link_credit: u32,
+    pub(super) throughput_units: Option<u32>,
+    /// Silence of a peer before its connection is cut.
+    pub(super) idle_timeout: Duration,
+    /// Rest of a publisher's link before it is detached.
+    pub(super) link_idle_timeout: Duration,
+    /// How long a connection may be without a link.
+    pub(super) linkless_timeout: Duration,
+    /// The same after its open.
+    pub(super) first_link_timeout: Duration,
+    pub(super) retention: Retention,
+}
+
+/// As `hubwire emulator` tells them.
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kib, credit) = (self.max_message_size / 1_024, self.link_credit);
+        write!(f, "{kib} KiB a message, {credit} messages of credit, ")?;
+        match self.throughput_units {
+            None => f.write_str("no end of throughput, ")?,
+            Some(units) => write!(f, "{units} MiB or {units}000 events a second, ")?,
+        }
+        let Retention { age, bytes, events } = self.retention;
+        write!(f, "events kept for {}, {} MiB of them in all", humantime::format_duration(age), bytes >> 20)?;
+        if events < u64::MAX { write!(f, ", {events} or more of a partition") } else { Ok(()) }
+    }
+}
+
+impl Default for Limits {
+    /// The Standard tier's, with no end of throughput. Source: event-hubs-wire 4.2, 6.2, 11.
+    fn default() -> Self {
+        Self {
+            max_message_size: 1_048_576,
+            link_credit: 300,
+            throughput_units: None,
+            idle_timeout: Duration::from_secs(240),
+            link_idle_timeout: Duration::from_secs(600),
+            linkless_timeout: Duration::from_secs(300),
+            first_link_timeout: Duration::from_secs(60),
+            retention: Retention { age: Duration::from_secs(3_600), bytes: 256 << 20, events: u64::MAX },
+        }
+    }
 }
 
 /// The consumer group that every hub has.
@@ -29,10 +82,10 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    /// Whether it has the group `name`, written in any case.
-    pub(super) fn has_consumer_group(&self, name: &str) -> bool {
-        name.eq_ignore_ascii_case(DEFAULT_CONSUMER_GROUP)
-            || self.consumer_groups.iter().any(|group| group.eq_ignore_ascii_case(name))
+    /// The index of the group `name`, written in any case; the default one's is 0.
+    pub(super) fn consumer_group(&self, name: &str) -> Option<usize> {
+        let own = self.consumer_groups.iter().map(String::as_str);
+        std::iter::once(DEFAULT_CONSUMER_GROUP).chain(own).position(|group| group.eq_ignore_ascii_case(name))
     }
 }
 
@@ -114,7 +167,21 @@ impl Namespace {
         }
     }
 
-    fn partition(&self, hub: usize, id: &str) -> Result<u32, PeerError> {
+    /// What a receiver means by `path`, or why it cannot have it.
+    pub(super) fn place(&self, path: &str) -> Result<Place, PeerError> {
+        let segments: Vec<&str> = path.split('/').collect();
+        let [hub, groups, group, partitions, id] = segments.as_slice() else { return Err(not_served(path)) };
+        if !groups.eq_ignore_ascii_case("ConsumerGroups") || !partitions.eq_ignore_ascii_case("Partitions") {
+            return Err(not_served(path));
+        }
+        let not_found = || PeerError::new(condition::NOT_FOUND, sentence::not_found(path));
+        let hub = self.hub(hub).ok_or_else(not_found)?;
+        let group = self.hubs[hub].consumer_group(group).ok_or_else(not_found)?;
+        let partition = self.partition(hub, id)?;
+        Ok(Place { partition: PartitionRef { hub, partition }, group })
+    }
+
+    pub(super) fn partition(&self, hub: usize, id: &str) -> Result<u32, PeerError> {
         let count = self.hubs[hub].partition_count;
         // Compared as text: `+1` and `01` are no ids.
         (0..count).find(|partition| partition.to_string() == id).ok_or_else(|| {
@@ -128,11 +195,11 @@ impl Namespace {
     }
 }
 
-/// The answer to an attach whose node is known to Event Hubs, but not here yet.
+/// The answer to an attach whose node this emulator does not have.
 pub(super) fn not_served(path: &str) -> PeerError {
     let text = format!(
         "This emulator does not serve '{}': it takes publishers to '<event hub>' and '<event hub>/Partitions/<id>', \
-         and tokens at '$cbs'.",
+         receivers from '<event hub>/ConsumerGroups/<group>/Partitions/<id>', and requests at '$cbs' and '$management'.",
         sentence::quoted(path)
     );
     PeerError::new(condition::NOT_IMPLEMENTED, text)
@@ -154,8 +221,32 @@ pub(super) mod tests {
                 Rule { name: "send".into(), key: "k1".into(), rights: Rights::ALL, event_hub: None },
                 Rule { name: "other".into(), key: "k2".into(), rights: Rights::ALL, event_hub: None },
             ],
-            max_message_size: 1_048_576,
-            link_credit: 300,
+            limits: Limits::default(),
+            created_at: SystemTime::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn receivers_reach_partitions_by_group_in_any_case() {
+        let mut namespace = namespace();
+        namespace.hubs[0].consumer_groups.push("Readers".into());
+        for (path, partition, group) in [
+            ("telemetry/ConsumerGroups/$Default/Partitions/0", 0, 0),
+            ("TELEMETRY/consumergroups/$default/partitions/3", 3, 0),
+            ("telemetry/ConsumerGroups/readers/Partitions/1", 1, 1),
+        ] {
+            let partition = PartitionRef { hub: 0, partition };
+            assert_eq!(namespace.place(path), Ok(Place { partition, group }), "{path}");
+        }
+        for (path, condition) in [
+            ("none/ConsumerGroups/$Default/Partitions/0", condition::NOT_FOUND),
+            ("telemetry/ConsumerGroups/none/Partitions/0", condition::NOT_FOUND),
+            ("telemetry/ConsumerGroups/$Default/Partitions/4", condition::ARGUMENT_OUT_OF_RANGE),
+            ("telemetry/ConsumerGroups/$Default", condition::NOT_IMPLEMENTED),
+            ("telemetry", condition::NOT_IMPLEMENTED),
+            ("telemetry/Groups/$Default/Partitions/0", condition::NOT_IMPLEMENTED),
+        ] {
+            assert_eq!(namespace.place(path).unwrap_err().condition, condition, "{path}");
         }
     }
 

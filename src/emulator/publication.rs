@@ -1,5 +1,6 @@
 //! A received message, checked whole before any event of it is stored.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,13 +14,26 @@ use crate::wire::frame::PeerError;
 /// buffer, and an event of 50 bytes must not keep 64 KiB alive; a larger message is worth its buffer.
 const OWN_MEMORY_BELOW: usize = 32 * 1024;
 
-/// The events of one message. They share its memory, and stand as they were encoded by the publisher.
+/// A message, and where in it its events are: they stand as they were encoded by the publisher.
 #[derive(Debug)]
 pub(super) struct Publication {
     pub(super) partition_key: Option<Arc<str>>,
-    pub(super) events: Vec<Bytes>,
-    /// Bytes of the whole message: what its events keep alive.
-    pub(super) size: usize,
+    pub(super) payload: Bytes,
+    /// One or more.
+    pub(super) spans: Box<[Span]>,
+}
+
+/// Where an event is in its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) start: u32,
+    pub(super) end: u32,
+}
+
+impl Span {
+    pub(super) fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
 }
 
 impl Publication {
@@ -44,24 +58,27 @@ impl Publication {
     fn single(payload: Bytes) -> Result<Self, PeerError> {
         let event =
             Event::decode(&payload).map_err(|error| malformed(format!("The event does not decode: {error}.")))?;
-        Ok(Self { partition_key: event.partition_key().map(Arc::from), size: payload.len(), events: vec![payload] })
+        let spans = Box::new([Span { start: 0, end: payload.len() as u32 }]);
+        Ok(Self { partition_key: event.partition_key().map(Arc::from), payload, spans })
     }
 
     fn batch(payload: Bytes) -> Result<Self, PeerError> {
-        let size = payload.len();
+        let memory = payload.as_ptr().addr();
         let envelope_error = |error| malformed(format!("The batch does not decode: {error}."));
-        let reader = BatchReader::new(payload).map_err(envelope_error)?;
+        let reader = BatchReader::new(payload.clone()).map_err(envelope_error)?;
         let partition_key = reader.partition_key().map(Arc::from);
-        let mut events = Vec::new();
+        let mut spans = Vec::new();
         for (index, encoded) in reader.enumerate() {
             let encoded = encoded.map_err(envelope_error)?;
             check_event(index, &encoded)?;
-            events.push(encoded);
+            // A slice of the payload.
+            let start = encoded.as_ptr().addr() - memory;
+            spans.push(Span { start: start as u32, end: (start + encoded.len()) as u32 });
         }
-        if events.is_empty() {
+        if spans.is_empty() {
             return Err(malformed("The batch holds no events."));
         }
-        Ok(Self { partition_key, events, size })
+        Ok(Self { partition_key, payload, spans: spans.into() })
     }
 }
 
@@ -69,9 +86,21 @@ fn check_event(index: usize, encoded: &Bytes) -> Result<(), PeerError> {
     if encoded.is_empty() {
         return Err(malformed(format!("Event {index} of the batch is empty.")));
     }
+    if is_body_alone(encoded) {
+        return Ok(());
+    }
     match Event::decode(encoded) {
         Ok(_) => Ok(()),
         Err(error) => Err(malformed(format!("Event {index} of the batch does not decode: {error}."))),
+    }
+}
+
+/// Whether an event is one `data` section and no more, which most are: nothing can be wrong with it.
+fn is_body_alone(encoded: &[u8]) -> bool {
+    match *encoded {
+        [0x00, 0x53, 0x75, 0xa0, len, ref body @ ..] => body.len() == usize::from(len),
+        [0x00, 0x53, 0x75, 0xb0, a, b, c, d, ref body @ ..] => body.len() == u32::from_be_bytes([a, b, c, d]) as usize,
+        _ => false,
     }
 }
 
@@ -92,6 +121,10 @@ mod tests {
         Bytes::copy_from_slice(batch.encoded())
     }
 
+    fn events(publication: &Publication) -> Vec<Bytes> {
+        publication.spans.iter().map(|span| publication.payload.slice(span.range())).collect()
+    }
+
     /// A batch of these encoded events, whatever they are.
     fn raw_batch(events: &[&[u8]]) -> Bytes {
         let sections = events.iter().flat_map(|event| [&[0x00, 0x53, 0x75, 0xa0, event.len() as u8], *event].concat());
@@ -102,7 +135,7 @@ mod tests {
     fn a_batch_is_read_to_its_events() {
         let publication = Publication::read(MESSAGE_FORMAT, batch(Some("pk1"), &["one", "two"])).unwrap();
         assert_eq!(publication.partition_key.as_deref(), Some("pk1"));
-        let bodies: Vec<_> = publication.events.iter().map(|event| Event::decode(event).unwrap()).collect();
+        let bodies: Vec<_> = events(&publication).iter().map(|event| Event::decode(event).unwrap()).collect();
         assert_eq!(bodies[0].data().unwrap(), "one");
         assert_eq!(bodies[1].data().unwrap(), "two");
     }
@@ -112,7 +145,7 @@ mod tests {
         let encoded = Event::new("solo").encode_with_partition_key("pk1").unwrap();
         let publication = Publication::read(0, encoded.clone()).unwrap();
         assert_eq!(publication.partition_key.as_deref(), Some("pk1"));
-        assert_eq!(publication.events, [encoded]);
+        assert_eq!(events(&publication), [encoded]);
     }
 
     #[test]
@@ -121,7 +154,7 @@ mod tests {
         let payload = batch(None, &[&body]);
         let memory = payload.as_ptr_range();
         let publication = Publication::read(MESSAGE_FORMAT, payload).unwrap();
-        assert!(memory.contains(&publication.events[0].as_ptr()));
+        assert!(memory.contains(&events(&publication)[0].as_ptr()));
     }
 
     #[test]
@@ -157,11 +190,11 @@ mod tests {
     #[test]
     fn no_prefix_of_a_batch_is_taken_for_all_of_it() {
         let whole = batch(Some("pk1"), &["one", "two"]);
-        let first = Publication::read(MESSAGE_FORMAT, whole.clone()).unwrap().events[0].len();
+        let first = events(&Publication::read(MESSAGE_FORMAT, whole.clone()).unwrap())[0].len();
         for len in 0..whole.len() {
             // A cut between two events is a shorter batch, and nothing else is one.
             if let Ok(publication) = Publication::read(MESSAGE_FORMAT, whole.slice(..len)) {
-                assert_eq!((publication.events.len(), publication.events[0].len()), (1, first), "{len} bytes");
+                assert_eq!((publication.spans.len(), events(&publication)[0].len()), (1, first), "{len} bytes");
             }
         }
     }

@@ -48,6 +48,7 @@ mod tests {
     use super::*;
     use crate::clock;
     use crate::emulator::connection::config;
+    use crate::emulator::namespace::Limits;
     use crate::engine::{Accept, Attach, Config, Event, LinkId, LinkRole, Outcome, Outgoing, Role, SettleMode};
     use bytes::{Bytes, BytesMut};
     use std::time::Instant;
@@ -63,8 +64,8 @@ mod tests {
     impl Pair {
         fn new() -> Self {
             let now = clock::now();
-            let server = Connection::new(config(0), now);
-            let client = Config { role: Role::Client, ..config(1) };
+            let server = Connection::new(config(0, &Limits::default()), now);
+            let client = Config { role: Role::Client, ..config(1, &Limits::default()) };
             let mut client = Connection::new(client, now);
             let session = client.begin().expect("a session");
             let attach = Attach {

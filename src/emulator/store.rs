@@ -1,9 +1,11 @@
-//! The events that the hubs hold: partition by partition, in the order they were enqueued.
+//! The events that the hubs hold: partition by partition, in the order they were enqueued, as long as they are retained.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 
 use crate::wire::condition;
 use crate::wire::event::Event;
@@ -12,7 +14,8 @@ use crate::wire::partition::partition_for_key;
 use crate::wire::value::DecodeError;
 
 use super::namespace::{Destination, Hub};
-use super::publication::Publication;
+use super::publication::{Publication, Span};
+use super::selector::{Position, unix_millis};
 
 /// An event as a hub holds it.
 #[derive(Clone, Debug)]
@@ -21,7 +24,7 @@ pub struct StoredEvent {
     pub partition_id: u32,
     /// Its place in the partition, counted from 0 without gaps.
     pub sequence_number: i64,
-    /// Bytes of the events before it in the partition.
+    /// Where it stands in the partition: grows from event to event, by no fixed step.
     pub offset: u64,
     /// When the hub took it, by the emulator's clock.
     pub enqueued_time: SystemTime,
@@ -50,14 +53,32 @@ pub struct Totals {
     pub refused_connections: u64,
     /// Publishers' links accepted.
     pub links: u64,
+    /// Receivers' links accepted.
+    pub receivers: u64,
     /// Messages stored: batches, and events sent alone.
     pub batches: u64,
     /// Events stored.
     pub events: u64,
     /// Bytes of the messages stored.
     pub bytes: u64,
-    /// Messages rejected.
+    /// Messages rejected, throttled ones among them.
     pub rejected: u64,
+    /// Messages rejected because the throughput units were used up.
+    pub throttled: u64,
+    /// Events handed to receivers.
+    pub delivered: u64,
+    /// Events dropped because they were past the retention.
+    pub expired: u64,
+}
+
+/// How long events are kept. What is past any of the three is dropped, the oldest first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retention {
+    pub(super) age: Duration,
+    /// Of all hubs together, index included.
+    pub(super) bytes: u64,
+    /// Of one partition.
+    pub(super) events: u64,
 }
 
 /// What all hubs hold.
@@ -65,9 +86,19 @@ pub struct Totals {
 pub(super) struct Store {
     pub(super) totals: Totals,
     hubs: Vec<Log>,
+    retention: Retention,
     /// Bytes.
-    memory_limit: u64,
-    memory_used: u64,
+    held: u64,
+    /// Every chunk in the order of its coming; those that went before their turn are still listed.
+    order: VecDeque<Place>,
+}
+
+/// Where a chunk is.
+#[derive(Debug)]
+struct Place {
+    hub: usize,
+    partition: usize,
+    first_sequence: i64,
 }
 
 /// One hub's partitions.
@@ -80,15 +111,61 @@ struct Log {
 
 #[derive(Debug, Default)]
 struct Partition {
-    events: Vec<StoredEvent>,
+    chunks: VecDeque<Chunk>,
+    next_sequence: i64,
     next_offset: u64,
+    last: Option<LastEnqueued>,
+    /// Connections whose readers have read all there is.
+    waiting: Vec<Arc<Notify>>,
+}
+
+/// The events of one message.
+#[derive(Debug)]
+struct Chunk {
+    first_sequence: i64,
+    first_offset: u64,
+    enqueued_time: SystemTime,
+    partition_key: Option<Arc<str>>,
+    payload: Bytes,
+    spans: Box<[Span]>,
+}
+
+/// The newest event that a partition ever had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LastEnqueued {
+    pub(super) sequence_number: i64,
+    pub(super) offset: u64,
+    pub(super) time: SystemTime,
+}
+
+/// What a partition says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PartitionState {
+    /// Of the oldest event that is held, or of the next one to come.
+    pub(super) first_sequence: i64,
+    pub(super) is_empty: bool,
+    pub(super) last: Option<LastEnqueued>,
+}
+
+/// A partition of a hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct PartitionRef {
+    /// Index of the hub.
+    pub(super) hub: usize,
+    pub(super) partition: u32,
 }
 
 impl Store {
-    pub(super) fn new(hubs: &[Hub], memory_limit: u64) -> Self {
+    pub(super) fn new(hubs: &[Hub], retention: Retention) -> Self {
         let log =
             |hub: &Hub| Log { partitions: (0..hub.partition_count).map(|_| Partition::default()).collect(), turn: 0 };
-        Self { totals: Totals::default(), hubs: hubs.iter().map(log).collect(), memory_limit, memory_used: 0 }
+        Self {
+            totals: Totals::default(),
+            hubs: hubs.iter().map(log).collect(),
+            retention,
+            held: 0,
+            order: VecDeque::new(),
+        }
     }
 
     /// Stores all events of a message in one partition, or none.
@@ -105,42 +182,140 @@ impl Store {
             );
             return Err(PeerError::new(condition::NOT_ALLOWED, text));
         }
-        self.take_memory(&publication)?;
         let log = &mut self.hubs[to.hub];
         let partition_id = to.partition.unwrap_or_else(|| log.choose(publication.partition_key.as_deref()));
+        let partition = &mut log.partitions[partition_id as usize];
         self.totals.batches += 1;
-        self.totals.events += publication.events.len() as u64;
-        self.totals.bytes += publication.size as u64;
-        log.partitions[partition_id as usize].append(partition_id, publication, now);
+        self.totals.events += publication.spans.len() as u64;
+        self.totals.bytes += publication.payload.len() as u64;
+        self.order.push_back(Place {
+            hub: to.hub,
+            partition: partition_id as usize,
+            first_sequence: partition.next_sequence,
+        });
+        self.held += partition.append(publication, now);
+        self.retain(to.hub, partition_id as usize, now);
         Ok(())
+    }
+
+    /// Drops what is past the retention.
+    fn retain(&mut self, hub: usize, partition: usize, now: SystemTime) {
+        // Kept are at least as many events as were promised: a chunk goes only when the rest is enough.
+        while self.hubs[hub].partitions[partition].is_without_front_at_least(self.retention.events) {
+            self.drop_front(hub, partition);
+        }
+        self.expire(now);
+        while self.held > self.retention.bytes && self.order.len() > 1 {
+            self.drop_oldest();
+        }
+    }
+
+    /// Drops what is too old.
+    fn expire(&mut self, now: SystemTime) {
+        let age = self.retention.age;
+        let is_past = |time: SystemTime| now.duration_since(time).is_ok_and(|old| old >= age);
+        while let Some(place) = self.order.front() {
+            match self.hubs[place.hub].partitions[place.partition].front_at(place.first_sequence) {
+                Some(chunk) if !is_past(chunk.enqueued_time) => return,
+                _ => self.drop_oldest(),
+            }
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some(place) = self.order.pop_front() else { return };
+        if self.hubs[place.hub].partitions[place.partition].front_at(place.first_sequence).is_some() {
+            self.drop_front(place.hub, place.partition);
+        }
+    }
+
+    fn drop_front(&mut self, hub: usize, partition: usize) {
+        if let Some(chunk) = self.hubs[hub].partitions[partition].chunks.pop_front() {
+            self.held -= chunk.memory();
+            self.totals.expired += chunk.spans.len() as u64;
+        }
+        // What went before its turn need not wait for it to be forgotten.
+        if self.order.len() > 1_024 && self.order.len() > 2 * self.chunk_count() {
+            let hubs = &self.hubs;
+            self.order
+                .retain(|place| hubs[place.hub].partitions[place.partition].first_sequence() <= place.first_sequence);
+        }
+    }
+
+    fn chunk_count(&self) -> usize {
+        self.hubs.iter().flat_map(|log| &log.partitions).map(|partition| partition.chunks.len()).sum()
+    }
+
+    // ---- reading -----------------------------------------------------------------------------------------------
+
+    fn partition(&self, at: PartitionRef) -> &Partition {
+        &self.hubs[at.hub].partitions[at.partition as usize]
     }
 
     /// The events of a hub, by partition and sequence number.
     pub(super) fn events(&self, hub: usize) -> Vec<StoredEvent> {
-        self.hubs[hub].partitions.iter().flat_map(|partition| &partition.events).cloned().collect()
+        let partitions = self.hubs[hub].partitions.iter().zip(0..);
+        partitions.flat_map(|(partition, id)| partition.from(id, 0)).collect()
     }
 
     /// The events of one partition from `sequence_number` on, if there is such a partition.
     pub(super) fn events_from(&self, hub: usize, partition_id: u32, sequence_number: i64) -> Option<Vec<StoredEvent>> {
         let partition = self.hubs[hub].partitions.get(partition_id as usize)?;
-        // Numbers count from 0 without gaps: they are indices.
-        let from = usize::try_from(sequence_number).unwrap_or(0);
-        Some(partition.events.get(from..).unwrap_or_default().to_vec())
+        Some(partition.from(partition_id, sequence_number).collect())
     }
 
-    fn take_memory(&mut self, publication: &Publication) -> Result<(), PeerError> {
-        let entries = publication.events.len() * size_of::<StoredEvent>();
-        let needed = (publication.size + entries) as u64;
-        let (used, limit) = (self.memory_used, self.memory_limit);
-        if used.saturating_add(needed) > limit {
-            let text = format!(
-                "The emulator keeps every event in memory: it holds {used} bytes, this message needs {needed}, and its \
-                 memory limit is {limit} bytes. Raise the limit or start the emulator anew."
-            );
-            return Err(PeerError::new(condition::RESOURCE_LIMIT_EXCEEDED, text));
+    /// Up to `max_events` events from `sequence_number` on, which are `max_bytes` or the first alone; and what is last.
+    pub(super) fn read(
+        &mut self,
+        at: PartitionRef,
+        sequence_number: i64,
+        max_events: usize,
+        max_bytes: usize,
+        now: SystemTime,
+    ) -> Vec<StoredEvent> {
+        self.expire(now);
+        let mut bytes = 0;
+        let events = self.partition(at).from(at.partition, sequence_number).take(max_events);
+        let fits = |event: &StoredEvent| {
+            let is_first = bytes == 0;
+            bytes += event.encoded.len();
+            is_first || bytes <= max_bytes
+        };
+        let events: Vec<StoredEvent> = events.take_while(fits).collect();
+        self.totals.delivered += events.len() as u64;
+        events
+    }
+
+    /// Has `waiter` told of the next event in a partition, once.
+    pub(super) fn wait_at(&mut self, at: PartitionRef, waiter: &Arc<Notify>) {
+        let waiting = &mut self.hubs[at.hub].partitions[at.partition as usize].waiting;
+        // Those whose connection has ended are let go.
+        waiting.retain(|other| Arc::strong_count(other) > 1);
+        if !waiting.iter().any(|other| Arc::ptr_eq(other, waiter)) {
+            waiting.push(Arc::clone(waiter));
         }
-        self.memory_used += needed;
-        Ok(())
+    }
+
+    /// The first event at `position`, by its sequence number; it may be yet to come.
+    pub(super) fn sequence_at(&mut self, at: PartitionRef, position: &Position, now: SystemTime) -> i64 {
+        self.expire(now);
+        let partition = self.partition(at);
+        match *position {
+            Position::Latest => partition.next_sequence,
+            Position::SequenceNumber { from } => from.clamp(partition.first_sequence(), partition.next_sequence),
+            Position::Offset { from } => partition.sequence_of_offset(from),
+            Position::EnqueuedTime { from_unix_millis } => partition.sequence_of_time(from_unix_millis),
+        }
+    }
+
+    pub(super) fn state(&mut self, at: PartitionRef, now: SystemTime) -> PartitionState {
+        self.expire(now);
+        let partition = self.partition(at);
+        PartitionState {
+            first_sequence: partition.first_sequence(),
+            is_empty: partition.chunks.is_empty(),
+            last: partition.last,
+        }
     }
 }
 
@@ -157,19 +332,97 @@ impl Log {
 }
 
 impl Partition {
-    fn append(&mut self, partition_id: u32, publication: Publication, enqueued_time: SystemTime) {
-        for encoded in publication.events {
-            let offset = self.next_offset;
-            self.next_offset += encoded.len() as u64;
-            self.events.push(StoredEvent {
-                partition_id,
-                sequence_number: self.events.len() as i64,
-                offset,
-                enqueued_time,
-                partition_key: publication.partition_key.clone(),
-                encoded,
-            });
+    /// Adds a chunk and wakes those who wait; what it takes, in bytes.
+    fn append(&mut self, publication: Publication, enqueued_time: SystemTime) -> u64 {
+        let Publication { partition_key, payload, spans } = publication;
+        let chunk = Chunk {
+            first_sequence: self.next_sequence,
+            first_offset: self.next_offset,
+            enqueued_time,
+            partition_key,
+            payload,
+            spans,
+        };
+        self.next_sequence += chunk.spans.len() as i64;
+        self.next_offset += chunk.payload.len() as u64;
+        let last = chunk.spans.len() - 1;
+        self.last = Some(LastEnqueued {
+            sequence_number: chunk.first_sequence + last as i64,
+            offset: chunk.offset(last),
+            time: enqueued_time,
+        });
+        let memory = chunk.memory();
+        self.chunks.push_back(chunk);
+        for waiter in self.waiting.drain(..) {
+            waiter.notify_one();
         }
+        memory
+    }
+
+    fn first_sequence(&self) -> i64 {
+        self.chunks.front().map_or(self.next_sequence, |chunk| chunk.first_sequence)
+    }
+
+    fn front_at(&self, first_sequence: i64) -> Option<&Chunk> {
+        self.chunks.front().filter(|chunk| chunk.first_sequence == first_sequence)
+    }
+
+    fn is_without_front_at_least(&self, count: u64) -> bool {
+        let second = self.chunks.get(1);
+        second.is_some_and(|chunk| (self.next_sequence - chunk.first_sequence) as u64 >= count)
+    }
+
+    /// Events from `sequence_number` on.
+    fn from(&self, partition_id: u32, sequence_number: i64) -> impl Iterator<Item = StoredEvent> + '_ {
+        let at = self.chunks.partition_point(|chunk| chunk.end_sequence() <= sequence_number);
+        self.chunks.range(at..).flat_map(move |chunk| {
+            let skipped = usize::try_from(sequence_number - chunk.first_sequence).unwrap_or(0);
+            (skipped..chunk.spans.len()).map(move |index| chunk.event(partition_id, index))
+        })
+    }
+
+    fn sequence_of_offset(&self, from: i64) -> i64 {
+        let Ok(from) = u64::try_from(from) else { return self.first_sequence() };
+        let at = self.chunks.partition_point(|chunk| chunk.last_offset() < from);
+        let Some(chunk) = self.chunks.get(at) else { return self.next_sequence };
+        let within = (0..chunk.spans.len()).find(|&index| chunk.offset(index) >= from);
+        chunk.first_sequence + within.unwrap_or(0) as i64
+    }
+
+    fn sequence_of_time(&self, from_unix_millis: i64) -> i64 {
+        let at = self.chunks.partition_point(|chunk| unix_millis(chunk.enqueued_time) < from_unix_millis);
+        self.chunks.get(at).map_or(self.next_sequence, |chunk| chunk.first_sequence)
+    }
+}
+
+impl Chunk {
+    fn end_sequence(&self) -> i64 {
+        self.first_sequence + self.spans.len() as i64
+    }
+
+    fn offset(&self, index: usize) -> u64 {
+        self.first_offset + u64::from(self.spans[index].start - self.spans[0].start)
+    }
+
+    fn last_offset(&self) -> u64 {
+        self.offset(self.spans.len() - 1)
+    }
+
+    fn event(&self, partition_id: u32, index: usize) -> StoredEvent {
+        StoredEvent {
+            partition_id,
+            sequence_number: self.first_sequence + index as i64,
+            offset: self.offset(index),
+            enqueued_time: self.enqueued_time,
+            partition_key: self.partition_key.clone(),
+            encoded: self.payload.slice(self.spans[index].range()),
+        }
+    }
+
+    /// Bytes that it takes, with its places in the lists.
+    fn memory(&self) -> u64 {
+        let index = size_of_val(&*self.spans) + size_of::<Self>() + size_of::<Place>();
+        (self.payload.len() + index) as u64
     }
 }
 
@@ -178,27 +431,44 @@ mod tests {
     use super::*;
     use std::time::UNIX_EPOCH;
 
+    const FOREVER: Retention = Retention { age: Duration::MAX, bytes: u64::MAX, events: u64::MAX };
+
     fn hub(partition_count: u32) -> [Hub; 1] {
         [Hub { name: "hub".into(), partition_count, consumer_groups: Vec::new() }]
     }
 
     fn publication(key: Option<&str>, bodies: &[&str]) -> Publication {
-        let events: Vec<Bytes> = bodies.iter().map(|body| Event::new(*body).encode().unwrap()).collect();
-        let size = events.iter().map(Bytes::len).sum();
-        Publication { partition_key: key.map(Arc::from), events, size }
+        let mut payload = Vec::new();
+        let spans = bodies.iter().map(|body| {
+            let start = payload.len() as u32;
+            payload.extend_from_slice(&Event::new(*body).encode().unwrap());
+            Span { start, end: payload.len() as u32 }
+        });
+        let spans = spans.collect();
+        Publication { partition_key: key.map(Arc::from), payload: payload.into(), spans }
     }
 
     fn to(partition: Option<u32>) -> Destination {
         Destination { hub: 0, partition }
     }
 
+    const FIRST: PartitionRef = PartitionRef { hub: 0, partition: 0 };
+
     fn partitions(store: &Store) -> Vec<u32> {
         store.events(0).iter().map(|event| event.partition_id).collect()
     }
 
+    fn numbers(store: &Store, partition: u32) -> Vec<i64> {
+        store.events_from(0, partition, 0).unwrap().iter().map(|event| event.sequence_number).collect()
+    }
+
+    fn at_millis(millis: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(millis)
+    }
+
     #[test]
     fn numbers_and_offsets_grow_within_a_partition() {
-        let mut store = Store::new(&hub(2), 1 << 20);
+        let mut store = Store::new(&hub(2), FOREVER);
         store.publish(to(Some(1)), publication(None, &["a", "bb"]), UNIX_EPOCH).unwrap();
         store.publish(to(Some(1)), publication(None, &["c"]), UNIX_EPOCH).unwrap();
         store.publish(to(Some(0)), publication(None, &["d"]), UNIX_EPOCH).unwrap();
@@ -209,7 +479,7 @@ mod tests {
 
     #[test]
     fn a_partition_is_read_from_a_number_on() {
-        let mut store = Store::new(&hub(2), 1 << 20);
+        let mut store = Store::new(&hub(2), FOREVER);
         store.publish(to(Some(1)), publication(None, &["a", "bb"]), UNIX_EPOCH).unwrap();
         let numbers = |from| {
             let events = store.events_from(0, 1, from).unwrap();
@@ -223,8 +493,49 @@ mod tests {
     }
 
     #[test]
+    fn a_read_is_bounded_by_count_and_bytes_but_never_stuck() {
+        let mut store = Store::new(&hub(1), FOREVER);
+        store.publish(to(None), publication(None, &["one", "two", "three"]), UNIX_EPOCH).unwrap();
+        let mut read = |from, events, bytes| store.read(FIRST, from, events, bytes, UNIX_EPOCH).len();
+        assert_eq!(read(0, 2, 1_000), 2);
+        assert_eq!(read(1, 9, 1_000), 2);
+        assert_eq!(read(0, 9, 16), 2, "two events of eight bytes");
+        assert_eq!(read(0, 9, 1), 1, "the first, however large it is");
+        assert_eq!(read(3, 9, 1_000), 0);
+        assert_eq!(store.totals.delivered, 7);
+    }
+
+    #[test]
+    fn every_kind_of_position_is_found() {
+        let mut store = Store::new(&hub(1), FOREVER);
+        store.publish(to(None), publication(None, &["a", "bb", "c"]), at_millis(1_000)).unwrap();
+        store.publish(to(None), publication(None, &["d"]), at_millis(2_000)).unwrap();
+        let offsets: Vec<u64> = store.events(0).iter().map(|event| event.offset).collect();
+        assert_eq!(offsets, [0, 6, 13, 19]);
+        for (position, sequence) in [
+            (Position::Latest, 4),
+            (Position::SequenceNumber { from: 2 }, 2),
+            (Position::SequenceNumber { from: 0 }, 0),
+            (Position::SequenceNumber { from: -5 }, 0),
+            (Position::SequenceNumber { from: 99 }, 4),
+            (Position::Offset { from: -1 }, 0),
+            (Position::Offset { from: 0 }, 0),
+            (Position::Offset { from: 1 }, 1),
+            (Position::Offset { from: 13 }, 2),
+            (Position::Offset { from: 14 }, 3),
+            (Position::Offset { from: 20 }, 4),
+            (Position::EnqueuedTime { from_unix_millis: 0 }, 0),
+            (Position::EnqueuedTime { from_unix_millis: 1_000 }, 0),
+            (Position::EnqueuedTime { from_unix_millis: 1_001 }, 3),
+            (Position::EnqueuedTime { from_unix_millis: 2_001 }, 4),
+        ] {
+            assert_eq!(store.sequence_at(FIRST, &position, UNIX_EPOCH), sequence, "{position:?}");
+        }
+    }
+
+    #[test]
     fn batches_without_a_key_take_turns_and_stay_whole() {
-        let mut store = Store::new(&hub(3), 1 << 20);
+        let mut store = Store::new(&hub(3), FOREVER);
         for _ in 0..4 {
             store.publish(to(None), publication(None, &["a", "b"]), UNIX_EPOCH).unwrap();
         }
@@ -233,7 +544,7 @@ mod tests {
 
     #[test]
     fn a_key_always_leads_to_the_same_partition() {
-        let mut store = Store::new(&hub(32), 1 << 20);
+        let mut store = Store::new(&hub(32), FOREVER);
         for _ in 0..3 {
             store.publish(to(None), publication(Some("device-42"), &["a"]), UNIX_EPOCH).unwrap();
         }
@@ -242,22 +553,70 @@ mod tests {
 
     #[test]
     fn a_key_on_a_partition_link_is_not_allowed() {
-        let mut store = Store::new(&hub(2), 1 << 20);
+        let mut store = Store::new(&hub(2), FOREVER);
         let error = store.publish(to(Some(1)), publication(Some("k"), &["a"]), UNIX_EPOCH).unwrap_err();
         assert_eq!(error.condition, condition::NOT_ALLOWED);
         assert!(store.events(0).is_empty());
     }
 
     #[test]
-    fn what_would_pass_the_memory_limit_is_refused_and_the_rest_stays() {
-        let one = publication(None, &["a"]);
-        let needed = (one.size + size_of::<StoredEvent>()) as u64;
-        let mut store = Store::new(&hub(1), 2 * needed);
-        store.publish(to(None), one, UNIX_EPOCH).unwrap();
-        let error = store.publish(to(None), publication(None, &["a", "b"]), UNIX_EPOCH).unwrap_err();
-        assert_eq!(error.condition, condition::RESOURCE_LIMIT_EXCEEDED);
-        assert!(error.description.unwrap().contains(&format!("memory limit is {} bytes", 2 * needed)));
-        store.publish(to(None), publication(None, &["b"]), UNIX_EPOCH).unwrap();
-        assert_eq!(store.events(0).len(), 2);
+    fn past_the_bytes_the_oldest_of_all_goes_first() {
+        let mut store = Store::new(&hub(2), FOREVER);
+        store.publish(to(Some(0)), publication(None, &["a"]), UNIX_EPOCH).unwrap();
+        let one = store.held;
+        store.retention.bytes = 2 * one;
+        store.publish(to(Some(1)), publication(None, &["b"]), UNIX_EPOCH).unwrap();
+        assert_eq!(store.totals.expired, 0, "what is within the bound stays");
+        store.publish(to(Some(1)), publication(None, &["c"]), UNIX_EPOCH).unwrap();
+        assert_eq!((numbers(&store, 0), numbers(&store, 1)), (vec![], vec![0, 1]));
+        store.publish(to(Some(0)), publication(None, &["d"]), UNIX_EPOCH).unwrap();
+        assert_eq!((numbers(&store, 0), numbers(&store, 1)), (vec![1], vec![1]));
+        assert_eq!((store.held, store.totals.expired), (2 * one, 2));
+        let state = store.state(FIRST, UNIX_EPOCH);
+        assert_eq!((state.first_sequence, state.is_empty), (1, false));
+    }
+
+    #[test]
+    fn past_the_count_a_message_goes_once_the_rest_is_enough() {
+        let mut store = Store::new(&hub(1), Retention { events: 2, ..FOREVER });
+        store.publish(to(None), publication(None, &["a", "b", "c"]), UNIX_EPOCH).unwrap();
+        store.publish(to(None), publication(None, &["d"]), UNIX_EPOCH).unwrap();
+        assert_eq!(numbers(&store, 0), [0, 1, 2, 3], "without the first message one event would be left");
+        store.publish(to(None), publication(None, &["e"]), UNIX_EPOCH).unwrap();
+        assert_eq!(numbers(&store, 0), [3, 4]);
+        for _ in 0..5_000 {
+            store.publish(to(None), publication(None, &["f"]), UNIX_EPOCH).unwrap();
+        }
+        assert!(store.order.len() < 2_000, "{} places for 2 chunks", store.order.len());
+    }
+
+    #[test]
+    fn what_is_too_old_is_gone_for_every_reader() {
+        let mut store = Store::new(&hub(1), Retention { age: Duration::from_secs(60), ..FOREVER });
+        store.publish(to(None), publication(None, &["a"]), at_millis(0)).unwrap();
+        store.publish(to(None), publication(None, &["b"]), at_millis(30_000)).unwrap();
+        assert_eq!(store.read(FIRST, 0, 9, 1_000, at_millis(59_999)).len(), 2);
+        assert_eq!(store.read(FIRST, 0, 9, 1_000, at_millis(60_000))[0].sequence_number, 1);
+        let state = store.state(FIRST, at_millis(90_000));
+        assert_eq!((state.first_sequence, state.is_empty), (2, true));
+        assert_eq!(state.last.unwrap().sequence_number, 1);
+        assert_eq!(store.held, 0);
+        // A reader that asks for what is gone begins with what is there.
+        let gone = Position::SequenceNumber { from: 0 };
+        assert_eq!(store.sequence_at(FIRST, &gone, at_millis(90_000)), 2);
+    }
+
+    #[test]
+    fn whoever_waits_is_told_once_and_those_who_left_are_let_go() {
+        let mut store = Store::new(&hub(1), FOREVER);
+        let waiter = Arc::new(Notify::new());
+        store.wait_at(FIRST, &Arc::new(Notify::new()));
+        store.wait_at(FIRST, &waiter);
+        store.wait_at(FIRST, &waiter);
+        assert_eq!(store.partition(FIRST).waiting.len(), 1);
+        store.publish(to(None), publication(None, &["a"]), UNIX_EPOCH).unwrap();
+        assert!(store.partition(FIRST).waiting.is_empty());
+        let mut told = std::pin::pin!(waiter.notified());
+        assert!(told.as_mut().enable());
     }
 }

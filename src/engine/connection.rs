@@ -68,8 +68,8 @@ pub(crate) enum Event {
     Detached { link: LinkId, error: Option<PeerError> },
     /// What became of a delivery of ours.
     Outcome { link: LinkId, key: DeliveryKey, outcome: Outcome },
-    /// Server only: the link has credit, and all that was queued on it is on its way. Queue more, or say
-    /// [`exhausted`](Connection::exhausted).
+    /// Server only: nothing is queued on the link any more, or it was given credit with nothing queued. Queue more as
+    /// its credit allows, or say [`exhausted`](Connection::exhausted).
     Sendable { link: LinkId },
     /// A whole message has come.
     Delivery { link: LinkId, delivery: Delivery },
@@ -165,9 +165,9 @@ impl Shared {
         self.events.push_back(Event::Outcome { link, key, outcome });
     }
 
-    /// Asks a server for more on a link whose credit and queue allow it.
-    pub(super) fn ask_for_more(&mut self, id: LinkId, half: &SenderHalf) {
-        if self.takes_links && half.queue.is_empty() && (half.credit > 0 || half.drain) {
+    /// Asks a server for more on a link whose queue is empty.
+    pub(super) fn ask_for_more(&mut self, id: LinkId) {
+        if self.takes_links {
             self.events.push_back(Event::Sendable { link: id });
         }
     }

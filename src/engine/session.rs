@@ -399,9 +399,10 @@ impl Session {
             half.finish();
         }
         let more = half.can_send();
-        let drained = done && half.drain && half.queue.is_empty() && !shared.takes_links;
-        if done {
-            shared.ask_for_more(id, half);
+        let emptied = done && half.queue.is_empty();
+        let drained = emptied && half.drain && !shared.takes_links;
+        if emptied {
+            shared.ask_for_more(id);
         }
         if tag.is_some() {
             self.next_delivery += 1;
@@ -485,8 +486,8 @@ impl Session {
         }
         half.drain = flow.drain;
         shared.mark_ready(id, half);
-        if shared.takes_links {
-            shared.ask_for_more(id, half);
+        if shared.takes_links && half.queue.is_empty() {
+            shared.ask_for_more(id);
         } else if half.drain && half.queue.is_empty() {
             self.drained(shared, handle);
         }

@@ -178,17 +178,21 @@ fn keyed(key: &str, body: &str) -> Sendable<Batch<Data>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_emulator_rejects_and_keeps_what_it_has() {
-    let emulator = Emulator::builder().event_hub("telemetry", 1).memory_limit(100_000).build().unwrap();
+async fn past_its_retention_the_oldest_events_go() {
+    let builder = Emulator::builder().event_hub("telemetry", 1).max_message_size(65_536).retention_bytes(150_000);
+    let emulator = builder.retention(Duration::from_secs(90)).build().unwrap();
     let mut client = Client::authorized(&emulator).await;
     let mut sender = client.sender("telemetry").await;
-    let body = "x".repeat(60_000);
-    accepted(sender.send(events(&[&body])).await);
-    let (condition, description) = rejected(sender.send(events(&[&body])).await);
-    assert_eq!(condition, "amqp:resource-limit-exceeded");
-    assert!(description.contains("memory limit is 100000 bytes"), "{description}");
-    accepted(sender.send(events(&["there is room for this"])).await);
-    assert_eq!(emulator.events("telemetry").unwrap().len(), 2);
+    for number in 0..3 {
+        accepted(sender.send(events(&[&number.to_string().repeat(60_000)])).await);
+        tokio::time::sleep(Duration::from_secs(30)).await;
+    }
+    let held = || emulator.events("telemetry").unwrap().iter().map(|event| event.sequence_number).collect::<Vec<_>>();
+    assert_eq!(held(), [1, 2], "two of them fit");
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    accepted(sender.send(events(&["later"])).await);
+    assert_eq!(held(), [2, 3], "number 1 was 90 s old");
+    assert_eq!(emulator.totals().expired, 2);
 }
 
 #[tokio::test(start_paused = true)]
