@@ -6,7 +6,10 @@ use super::support::{GUIDE, KEY, Running, hubwire, send_to};
 fn it_says_what_it_serves_and_takes_events() {
     let mut emulator = Running::emulator(&["--print-events"]);
     assert_eq!(emulator.told("event hubs: "), "telemetry (4 partitions)");
-    assert_eq!(emulator.told("limits: "), "1.0 MiB a message, 256.0 MiB of events in memory");
+    assert_eq!(
+        emulator.told("limits: "),
+        "1024 KiB a message, 300 messages of credit, no end of throughput, events kept for 1h, 256 MiB of them in all"
+    );
     let address = emulator.told("hubwire emulator ready on ").to_owned();
     let expected = format!(
         "Endpoint=sb://{address};SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=SAS_KEY_VALUE;\
@@ -62,7 +65,7 @@ fn what_cannot_be_served_is_refused() {
         (&["--event-hub", "a", "--event-hub", "A"], 3, "is there already"),
         (&["--max-message-size", "21MiB"], 3, "use 1 to 20971520"),
         (&["--listen", "nowhere"], 3, "use an address and a port"),
-        (&["--rule", "send"], 2, "--rule-key-file"),
+        (&["--rule", "send"], 2, "expected name=NAME,key-file=FILE"),
     ] {
         let run = hubwire(&[&["emulator"], args].concat(), "", &[]);
         assert_eq!(run.code, code, "{args:?}: {run:?}");
@@ -74,7 +77,7 @@ fn what_cannot_be_served_is_refused() {
 fn a_key_of_ones_own_is_not_shown() {
     let path = std::env::temp_dir().join(format!("hubwire-cli-key-{}", std::process::id()));
     std::fs::write(&path, format!("{KEY}\n")).unwrap();
-    let emulator = Running::emulator(&["--rule", "send", "--rule-key-file", path.to_str().unwrap()]);
+    let emulator = Running::emulator(&["--rule", &format!("name=send,key-file={}", path.to_str().unwrap())]);
     std::fs::remove_file(&path).unwrap();
     assert!(!emulator.introduction.concat().contains(KEY));
     let (shown, _) = emulator.connection_string().split_once(" (the key is in ").unwrap();
@@ -95,7 +98,7 @@ fn the_largest_message_is_the_hubs_to_say() {
 #[test]
 fn a_key_given_in_place_of_its_file_is_not_shown() {
     for key in [KEY, "/slash/in/it", "with=sign"] {
-        let run = hubwire(&["emulator", "--rule", "send", "--rule-key-file", key], "", &[]);
+        let run = hubwire(&["emulator", "--rule", &format!("name=send,key-file={key}")], "", &[]);
         assert_eq!(run.code, 3, "{run:?}");
         assert!(run.stderr.starts_with("error: cannot read the key from ***: "), "{run:?}");
         assert!(!run.stderr.contains(key), "{run:?}");
