@@ -1,6 +1,8 @@
 //! The emulator, as an independent AMQP client sees it.
 
 mod client;
+mod lifetimes;
+mod receivers;
 mod strangers;
 
 use std::time::Duration;
