@@ -22,7 +22,12 @@ pub(crate) struct WallClock {
 
 impl WallClock {
     pub(crate) fn start() -> Self {
-        Self { base: wall(), at: now() }
+        Self::starting_at(wall())
+    }
+
+    /// A clock that shows `base` now.
+    pub(crate) fn starting_at(base: SystemTime) -> Self {
+        Self { base, at: now() }
     }
 
     pub(crate) fn now(&self) -> SystemTime {

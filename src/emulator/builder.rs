@@ -1,7 +1,7 @@
 //! What an emulator is built from, and what is refused.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::clock::WallClock;
 use crate::wire::secret::Secret;
@@ -34,6 +34,7 @@ pub struct Builder {
     rules: Vec<Rule>,
     limits: Limits,
     allow_remote: bool,
+    starts_at: Option<SystemTime>,
 }
 
 /// Why an emulator cannot be built.
@@ -272,6 +273,12 @@ impl Builder {
         self
     }
 
+    /// What the emulator's clock shows when it is built. Default: the system's time. For tests of what time brings.
+    pub fn starts_at(mut self, time: SystemTime) -> Self {
+        self.starts_at = Some(time);
+        self
+    }
+
     /// Builds it. Its clock starts here: in a test with paused time, tokens and enqueued times go by that time.
     ///
     /// # Errors
@@ -284,7 +291,7 @@ impl Builder {
         self.add_consumer_groups()?;
         self.check()?;
         let store = Store::new(&self.hubs, self.limits.retention);
-        let clock = WallClock::start();
+        let clock = self.starts_at.map_or_else(WallClock::start, WallClock::starting_at);
         let namespace = Namespace { hubs: self.hubs, rules: self.rules, limits: self.limits, created_at: clock.now() };
         let shared = Shared::new(namespace, store, clock);
         Ok(Emulator { shared: Arc::new(shared), allow_remote: self.allow_remote })

@@ -1,5 +1,6 @@
 //! The emulator, as an independent AMQP client sees it.
 
+mod captures;
 mod client;
 mod lifetimes;
 mod receivers;
