@@ -1,7 +1,12 @@
 //! Answers of the nodes that take requests: `$cbs` and `$management`. Source: event-hubs-wire 5.3 and 9.
 
-use crate::wire::event::{Body, Event};
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::wire::event::Event;
 use crate::wire::value::Value;
+
+/// The value of an answer that has none.
+const NULL: Bytes = Bytes::from_static(&[0x40]);
 
 /// What a request is answered with.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,20 +16,21 @@ pub(super) struct Answer {
     pub(super) description: String,
     /// The error's name, where the node tells one.
     pub(super) condition: Option<&'static str>,
-    pub(super) body: Value,
+    /// An encoded value.
+    pub(super) body: Bytes,
 }
 
 impl Answer {
     pub(super) fn accepted() -> Self {
-        Self { status_code: 202, description: "Accepted".into(), condition: None, body: Value::Null }
+        Self { status_code: 202, description: "Accepted".into(), condition: None, body: NULL }
     }
 
-    pub(super) fn ok(body: Value) -> Self {
+    pub(super) fn ok(body: Bytes) -> Self {
         Self { status_code: 200, description: "OK".into(), condition: None, body }
     }
 
     pub(super) fn refused(status_code: i32, description: impl Into<String>) -> Self {
-        Self { status_code, description: description.into(), condition: None, body: Value::Null }
+        Self { status_code, description: description.into(), condition: None, body: NULL }
     }
 
     pub(super) fn with_condition(self, condition: &'static str) -> Self {
@@ -36,18 +42,23 @@ impl Answer {
     }
 
     /// The answer as a message, which repeats the request's message-id in its own type.
-    pub(super) fn to_message(&self, request: &Event) -> Event {
-        let message = Event::from_body(Body::Value(self.body.clone()))
+    pub(super) fn encode(&self, request: &Event) -> Bytes {
+        let message = Event::default()
             .with_property("status-code", self.status_code)
             .with_property("status-description", self.description.as_str());
         let message = match self.condition {
             Some(condition) => message.with_property("error-condition", Value::symbol(condition)),
             None => message,
         };
-        match request.properties().and_then(|properties| properties.message_id.clone()) {
+        let message = match request.properties().and_then(|properties| properties.message_id.clone()) {
             Some(id) => message.with_correlation_id(id),
             None => message,
-        }
+        };
+        // Nothing in it that could not be encoded: an id came from a message, and texts are texts.
+        let mut out = BytesMut::from(&message.encode().unwrap_or_default()[..]);
+        out.put_slice(&[0x00, 0x53, 0x77]);
+        out.put_slice(&self.body);
+        out.freeze()
     }
 }
 
@@ -69,7 +80,6 @@ pub(super) fn unexpected_property(name: &str) -> Answer {
 mod tests {
     use super::*;
     use crate::wire::event::MessageId;
-    use bytes::Bytes;
 
     #[test]
     fn the_answer_repeats_the_message_id_in_its_own_type() {
@@ -80,8 +90,9 @@ mod tests {
             MessageId::String("id".into()),
         ] {
             let answer = Answer::refused(404, "no").with_condition("amqp:not-found");
-            let answer = answer.to_message(&Event::default().with_message_id(id.clone()));
-            let answer = Event::decode(&answer.encode().unwrap()).unwrap();
+            let answer = answer.encode(&Event::default().with_message_id(id.clone()));
+            let answer = Event::decode(&answer).unwrap();
+            assert_eq!(answer.value(), Some(&Value::Null));
             assert_eq!(answer.properties().unwrap().correlation_id, Some(id));
             assert_eq!(answer.property("status-code"), Some(&Value::Int(404)));
             assert_eq!(answer.property("status-description"), Some(&Value::from("no")));

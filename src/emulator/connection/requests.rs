@@ -70,7 +70,7 @@ impl Peer {
         if answer.is_refusal() {
             answer.description = self.shared.tracked(&answer.description);
         }
-        let payload = answer.to_message(&request).encode().unwrap_or_default();
+        let payload = answer.encode(&request);
         // Settled, as every answer here: nobody would act on the outcome.
         let outgoing = Outgoing { key: 0, message_format: 0, payload, settle_mode: SettleMode::Settled };
         engine.send(answers, outgoing).map_err(|_| PeerError::new(condition::NOT_ALLOWED, "The receiver has gone."))
