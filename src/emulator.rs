@@ -357,7 +357,7 @@ impl Shared {
     fn throttle(&self, publication: &Publication, now: SystemTime) -> Result<(), PeerError> {
         let Some(throttle) = &self.throttle else { return Ok(()) };
         let mut throttle = throttle.lock().unwrap_or_else(PoisonError::into_inner);
-        throttle.take(publication.payload.len(), publication.spans.len(), now)
+        throttle.take(publication.len, publication.spans.len(), now)
     }
 
     fn readers(&self) -> MutexGuard<'_, Readers> {

@@ -262,7 +262,7 @@ impl Cbs {
             engine.settle(link.session, delivery.delivery_id, delivery.delivery_id, accepted);
         }
         engine.set_credit(link, ANSWER_CREDIT);
-        let answer = Answer::decode(delivery.payload.as_ref()?).ok()?;
+        let answer = Answer::decode(&delivery.payload.clone()?.into_bytes()).ok()?;
         let audience = self.asked_by(answer.correlation_id?)?;
         Some(self.on_answer(audience, &answer, now))
     }

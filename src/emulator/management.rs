@@ -132,6 +132,7 @@ mod tests {
     use crate::emulator::namespace::tests::namespace;
     use crate::emulator::publication::Publication;
     use crate::emulator::store::Retention;
+    use crate::engine::Payload;
     use crate::wire::sas::sign;
     use std::time::{Duration, UNIX_EPOCH};
 
@@ -190,7 +191,7 @@ mod tests {
         let to = Destination { hub: 0, partition: Some(1) };
         for body in ["one", "two"] {
             let message = Event::new(body).encode().unwrap();
-            store.publish(to, Publication::read(0, message).unwrap(), now()).unwrap();
+            store.publish(to, Publication::read(0, Payload { parts: vec![message] }).unwrap(), now()).unwrap();
         }
         let answered = answer_to(&mut store, &ask);
         assert!(answered.body.ends_with(b"is_partition_empty\x42"), "in one byte, for JavaScript");

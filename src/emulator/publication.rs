@@ -1,10 +1,13 @@
 //! A received message, checked whole before any event of it is stored.
 
+mod in_parts;
+
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::engine::Payload;
 use crate::wire::batch::{BatchReader, MESSAGE_FORMAT};
 use crate::wire::condition;
 use crate::wire::event::Event;
@@ -18,19 +21,34 @@ const OWN_MEMORY_BELOW: usize = 32 * 1024;
 #[derive(Debug)]
 pub(super) struct Publication {
     pub(super) partition_key: Option<Arc<str>>,
-    pub(super) payload: Bytes,
+    /// Bytes of the message.
+    pub(super) len: usize,
+    pub(super) parts: Box<[Part]>,
     /// One or more.
     pub(super) spans: Box<[Span]>,
 }
 
-/// Where an event is in its message.
+/// A piece of memory with events in it.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// Where its first byte stands in the message.
+    pub(super) at: u32,
+    pub(super) bytes: Bytes,
+}
+
+/// Where an event is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
+    pub(super) part: u32,
     pub(super) start: u32,
     pub(super) end: u32,
 }
 
 impl Span {
+    fn new(part: usize, range: &Range<usize>) -> Self {
+        Self { part: part as u32, start: range.start as u32, end: range.end as u32 }
+    }
+
     pub(super) fn range(self) -> Range<usize> {
         self.start as usize..self.end as usize
     }
@@ -38,14 +56,19 @@ impl Span {
 
 impl Publication {
     /// Reads a message of either format; an error refuses all of it.
-    pub(super) fn read(message_format: u32, payload: Bytes) -> Result<Self, PeerError> {
-        if payload.is_empty() {
+    pub(super) fn read(message_format: u32, payload: Payload) -> Result<Self, PeerError> {
+        let len = payload.parts.iter().map(Bytes::len).sum::<usize>();
+        if len == 0 {
             return Err(malformed("The message is empty."));
         }
-        let payload = if payload.len() < OWN_MEMORY_BELOW { Bytes::copy_from_slice(&payload) } else { payload };
         match message_format {
-            0 => Self::single(payload),
-            MESSAGE_FORMAT => Self::batch(payload),
+            0 => Self::single(owned(payload)),
+            MESSAGE_FORMAT if len < OWN_MEMORY_BELOW => Self::batch(owned(payload)),
+            MESSAGE_FORMAT => match in_parts::read(&payload.parts) {
+                Some(publication) => Ok(publication),
+                // Unusual or broken: in one piece it can be told which.
+                None => Self::batch(payload.into_bytes()),
+            },
             other => {
                 let text = format!(
                     "Message format {other:#010x} is not served: send an event alone (0) or a batch ({MESSAGE_FORMAT:#x})."
@@ -58,36 +81,48 @@ impl Publication {
     fn single(payload: Bytes) -> Result<Self, PeerError> {
         let event =
             Event::decode(&payload).map_err(|error| malformed(format!("The event does not decode: {error}.")))?;
-        let spans = Box::new([Span { start: 0, end: payload.len() as u32 }]);
-        Ok(Self { partition_key: event.partition_key().map(Arc::from), payload, spans })
+        let span = Span::new(0, &(0..payload.len()));
+        Ok(Self::whole(event.partition_key(), payload, vec![span]))
     }
 
     fn batch(payload: Bytes) -> Result<Self, PeerError> {
-        let memory = payload.as_ptr().addr();
         let envelope_error = |error| malformed(format!("The batch does not decode: {error}."));
-        let reader = BatchReader::new(payload.clone()).map_err(envelope_error)?;
-        let partition_key = reader.partition_key().map(Arc::from);
+        let mut reader = BatchReader::new(payload.clone()).map_err(envelope_error)?;
         let mut spans = Vec::new();
-        for (index, encoded) in reader.enumerate() {
-            let encoded = encoded.map_err(envelope_error)?;
-            check_event(index, &encoded)?;
-            // A slice of the payload.
-            let start = encoded.as_ptr().addr() - memory;
-            spans.push(Span { start: start as u32, end: (start + encoded.len()) as u32 });
+        while let Some(range) = reader.next_range() {
+            let range = range.map_err(envelope_error)?;
+            spans.push(Span::new(0, &range));
+            if !is_body_alone(&payload[range.clone()]) {
+                check_event(spans.len() - 1, &payload.slice(range))?;
+            }
         }
         if spans.is_empty() {
             return Err(malformed("The batch holds no events."));
         }
-        Ok(Self { partition_key, payload, spans: spans.into() })
+        Ok(Self::whole(reader.partition_key(), payload, spans))
     }
+
+    fn whole(partition_key: Option<&str>, bytes: Bytes, spans: Vec<Span>) -> Self {
+        let partition_key = partition_key.map(Arc::from);
+        Self { partition_key, len: bytes.len(), parts: Box::new([Part { at: 0, bytes }]), spans: spans.into() }
+    }
+
+    /// The events' bytes, and what keeps them, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        let bytes: usize = self.parts.iter().map(|part| part.bytes.len()).sum();
+        bytes + size_of_val(&*self.parts) + size_of_val(&*self.spans)
+    }
+}
+
+/// The bytes of a message in one piece; a small one in memory of its own.
+fn owned(payload: Payload) -> Bytes {
+    let bytes = payload.into_bytes();
+    if bytes.len() < OWN_MEMORY_BELOW { Bytes::copy_from_slice(&bytes) } else { bytes }
 }
 
 fn check_event(index: usize, encoded: &Bytes) -> Result<(), PeerError> {
     if encoded.is_empty() {
         return Err(malformed(format!("Event {index} of the batch is empty.")));
-    }
-    if is_body_alone(encoded) {
-        return Ok(());
     }
     match Event::decode(encoded) {
         Ok(_) => Ok(()),
@@ -121,8 +156,13 @@ mod tests {
         Bytes::copy_from_slice(batch.encoded())
     }
 
+    fn read(message_format: u32, payload: Bytes) -> Result<Publication, PeerError> {
+        Publication::read(message_format, Payload { parts: vec![payload] })
+    }
+
     fn events(publication: &Publication) -> Vec<Bytes> {
-        publication.spans.iter().map(|span| publication.payload.slice(span.range())).collect()
+        let bytes = |span: &Span| publication.parts[span.part as usize].bytes.slice(span.range());
+        publication.spans.iter().map(bytes).collect()
     }
 
     /// A batch of these encoded events, whatever they are.
@@ -133,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_read_to_its_events() {
-        let publication = Publication::read(MESSAGE_FORMAT, batch(Some("pk1"), &["one", "two"])).unwrap();
+        let publication = read(MESSAGE_FORMAT, batch(Some("pk1"), &["one", "two"])).unwrap();
         assert_eq!(publication.partition_key.as_deref(), Some("pk1"));
         let bodies: Vec<_> = events(&publication).iter().map(|event| Event::decode(event).unwrap()).collect();
         assert_eq!(bodies[0].data().unwrap(), "one");
@@ -143,7 +183,7 @@ mod tests {
     #[test]
     fn a_single_event_is_stored_as_it_was_encoded() {
         let encoded = Event::new("solo").encode_with_partition_key("pk1").unwrap();
-        let publication = Publication::read(0, encoded.clone()).unwrap();
+        let publication = read(0, encoded.clone()).unwrap();
         assert_eq!(publication.partition_key.as_deref(), Some("pk1"));
         assert_eq!(events(&publication), [encoded]);
     }
@@ -153,7 +193,7 @@ mod tests {
         let body = "x".repeat(OWN_MEMORY_BELOW);
         let payload = batch(None, &[&body]);
         let memory = payload.as_ptr_range();
-        let publication = Publication::read(MESSAGE_FORMAT, payload).unwrap();
+        let publication = read(MESSAGE_FORMAT, payload).unwrap();
         assert!(memory.contains(&events(&publication)[0].as_ptr()));
     }
 
@@ -180,20 +220,61 @@ mod tests {
             (MESSAGE_FORMAT, raw_batch(&[good, b""]), condition::DECODE_ERROR, "Event 1 of the batch is empty."),
             (7, Bytes::from_static(good), condition::NOT_IMPLEMENTED, "Message format 0x00000007 is not served"),
         ] {
-            let error = Publication::read(format, payload).unwrap_err();
+            let error = read(format, payload).unwrap_err();
             assert_eq!(error.condition, condition, "{words}");
             let description = error.description.unwrap();
             assert!(description.starts_with(words), "{description} | {words}");
         }
     }
 
+    /// However a batch is cut into pieces, its events are those of the whole; and so are its errors.
+    #[test]
+    fn a_batch_in_pieces_reads_as_in_one() {
+        let small = "x".repeat(100);
+        let large = "y".repeat(20_000);
+        let with_properties = Event::new("z").with_property("k", 1).encode().unwrap();
+        let mut whole = Vec::new();
+        for key in [None, Some("pk1")] {
+            let bodies = [small.as_str(), &large, "", &small, &large, &small];
+            whole.push(batch(key, &bodies));
+        }
+        let plain = whole[0].clone();
+        let mut mixed = plain.to_vec();
+        mixed.extend_from_slice(&raw_batch(&[&with_properties, &with_properties]));
+        whole.push(mixed.clone().into());
+        mixed.extend_from_slice(&raw_batch(&[b"broken"]));
+        whole.push(mixed.into());
+        whole.push(plain.slice(..plain.len() - 1));
+        for whole in whole {
+            let expected = Publication::batch(whole.clone());
+            for piece_len in [1, 3, 7, 4_096, 16_384, 20_013, 65_000] {
+                let parts = (0..whole.len()).step_by(piece_len);
+                let parts = parts.map(|at| whole.slice(at..whole.len().min(at + piece_len))).collect();
+                let read = Publication::read(MESSAGE_FORMAT, Payload { parts });
+                match (&expected, read) {
+                    (Ok(expected), Ok(read)) => {
+                        assert_eq!(events(&read), events(expected), "pieces of {piece_len}");
+                        assert_eq!((read.len, &read.partition_key), (expected.len, &expected.partition_key));
+                        let places = |publication: &Publication| -> Vec<u32> {
+                            let place = |span: &Span| publication.parts[span.part as usize].at + span.start;
+                            publication.spans.iter().map(place).collect()
+                        };
+                        assert!(places(&read).is_sorted_by(|a, b| a < b), "offsets grow");
+                    }
+                    (Err(expected), Err(read)) => assert_eq!(read.description, expected.description),
+                    (expected, read) => panic!("{expected:?} {read:?}"),
+                }
+            }
+        }
+    }
+
     #[test]
     fn no_prefix_of_a_batch_is_taken_for_all_of_it() {
         let whole = batch(Some("pk1"), &["one", "two"]);
-        let first = events(&Publication::read(MESSAGE_FORMAT, whole.clone()).unwrap())[0].len();
+        let first = events(&read(MESSAGE_FORMAT, whole.clone()).unwrap())[0].len();
         for len in 0..whole.len() {
             // A cut between two events is a shorter batch, and nothing else is one.
-            if let Ok(publication) = Publication::read(MESSAGE_FORMAT, whole.slice(..len)) {
+            if let Ok(publication) = read(MESSAGE_FORMAT, whole.slice(..len)) {
                 assert_eq!((publication.spans.len(), events(&publication)[0].len()), (1, first), "{len} bytes");
             }
         }

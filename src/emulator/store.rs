@@ -125,9 +125,7 @@ struct Chunk {
     first_sequence: i64,
     first_offset: u64,
     enqueued_time: SystemTime,
-    partition_key: Option<Arc<str>>,
-    payload: Bytes,
-    spans: Box<[Span]>,
+    message: Publication,
 }
 
 /// The newest event that a partition ever had.
@@ -187,7 +185,7 @@ impl Store {
         let partition = &mut log.partitions[partition_id as usize];
         self.totals.batches += 1;
         self.totals.events += publication.spans.len() as u64;
-        self.totals.bytes += publication.payload.len() as u64;
+        self.totals.bytes += publication.len as u64;
         self.order.push_back(Place {
             hub: to.hub,
             partition: partition_id as usize,
@@ -232,7 +230,7 @@ impl Store {
     fn drop_front(&mut self, hub: usize, partition: usize) {
         if let Some(chunk) = self.hubs[hub].partitions[partition].chunks.pop_front() {
             self.held -= chunk.memory();
-            self.totals.expired += chunk.spans.len() as u64;
+            self.totals.expired += chunk.len() as u64;
         }
         // What went before its turn need not wait for it to be forgotten.
         if self.order.len() > 1_024 && self.order.len() > 2 * self.chunk_count() {
@@ -334,18 +332,15 @@ impl Log {
 impl Partition {
     /// Adds a chunk and wakes those who wait; what it takes, in bytes.
     fn append(&mut self, publication: Publication, enqueued_time: SystemTime) -> u64 {
-        let Publication { partition_key, payload, spans } = publication;
         let chunk = Chunk {
             first_sequence: self.next_sequence,
             first_offset: self.next_offset,
             enqueued_time,
-            partition_key,
-            payload,
-            spans,
+            message: publication,
         };
-        self.next_sequence += chunk.spans.len() as i64;
-        self.next_offset += chunk.payload.len() as u64;
-        let last = chunk.spans.len() - 1;
+        self.next_sequence = chunk.end_sequence();
+        self.next_offset += chunk.message.len as u64;
+        let last = chunk.len() - 1;
         self.last = Some(LastEnqueued {
             sequence_number: chunk.first_sequence + last as i64,
             offset: chunk.offset(last),
@@ -377,7 +372,7 @@ impl Partition {
         let at = self.chunks.partition_point(|chunk| chunk.end_sequence() <= sequence_number);
         self.chunks.range(at..).flat_map(move |chunk| {
             let skipped = usize::try_from(sequence_number - chunk.first_sequence).unwrap_or(0);
-            (skipped..chunk.spans.len()).map(move |index| chunk.event(partition_id, index))
+            (skipped..chunk.len()).map(move |index| chunk.event(partition_id, index))
         })
     }
 
@@ -385,7 +380,7 @@ impl Partition {
         let Ok(from) = u64::try_from(from) else { return self.first_sequence() };
         let at = self.chunks.partition_point(|chunk| chunk.last_offset() < from);
         let Some(chunk) = self.chunks.get(at) else { return self.next_sequence };
-        let within = (0..chunk.spans.len()).find(|&index| chunk.offset(index) >= from);
+        let within = (0..chunk.len()).find(|&index| chunk.offset(index) >= from);
         chunk.first_sequence + within.unwrap_or(0) as i64
     }
 
@@ -396,39 +391,47 @@ impl Partition {
 }
 
 impl Chunk {
+    /// Its events.
+    fn len(&self) -> usize {
+        self.message.spans.len()
+    }
+
     fn end_sequence(&self) -> i64 {
-        self.first_sequence + self.spans.len() as i64
+        self.first_sequence + self.len() as i64
     }
 
     fn offset(&self, index: usize) -> u64 {
-        self.first_offset + u64::from(self.spans[index].start - self.spans[0].start)
+        let place = |span: &Span| self.message.parts[span.part as usize].at + span.start;
+        let spans = &self.message.spans;
+        self.first_offset + u64::from(place(&spans[index]) - place(&spans[0]))
     }
 
     fn last_offset(&self) -> u64 {
-        self.offset(self.spans.len() - 1)
+        self.offset(self.len() - 1)
     }
 
     fn event(&self, partition_id: u32, index: usize) -> StoredEvent {
+        let span = self.message.spans[index];
         StoredEvent {
             partition_id,
             sequence_number: self.first_sequence + index as i64,
             offset: self.offset(index),
             enqueued_time: self.enqueued_time,
-            partition_key: self.partition_key.clone(),
-            encoded: self.payload.slice(self.spans[index].range()),
+            partition_key: self.message.partition_key.clone(),
+            encoded: self.message.parts[span.part as usize].bytes.slice(span.range()),
         }
     }
 
     /// Bytes that it takes, with its places in the lists.
     fn memory(&self) -> u64 {
-        let index = size_of_val(&*self.spans) + size_of::<Self>() + size_of::<Place>();
-        (self.payload.len() + index) as u64
+        (self.message.memory() + size_of::<Self>() + size_of::<Place>()) as u64
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::emulator::publication::Part;
     use std::time::UNIX_EPOCH;
 
     const FOREVER: Retention = Retention { age: Duration::MAX, bytes: u64::MAX, events: u64::MAX };
@@ -442,10 +445,11 @@ mod tests {
         let spans = bodies.iter().map(|body| {
             let start = payload.len() as u32;
             payload.extend_from_slice(&Event::new(*body).encode().unwrap());
-            Span { start, end: payload.len() as u32 }
+            Span { part: 0, start, end: payload.len() as u32 }
         });
         let spans = spans.collect();
-        Publication { partition_key: key.map(Arc::from), payload: payload.into(), spans }
+        let part = Part { at: 0, bytes: payload.into() };
+        Publication { partition_key: key.map(Arc::from), len: part.bytes.len(), parts: Box::new([part]), spans }
     }
 
     fn to(partition: Option<u32>) -> Destination {

@@ -175,7 +175,25 @@ pub(crate) struct Delivery {
     /// Bytes of the whole message, kept or not.
     pub(crate) size: u64,
     /// `None` when it was larger than the link's limit: its bytes were counted, not kept.
-    pub(crate) payload: Option<Bytes>,
+    pub(crate) payload: Option<Payload>,
+}
+
+/// The bytes of a message, in the pieces that they came in: none is copied before somebody wants them in one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Payload {
+    pub(crate) parts: Vec<Bytes>,
+}
+
+impl Payload {
+    /// The bytes in one piece. Those of a message that came in one are not copied.
+    pub(crate) fn into_bytes(mut self) -> Bytes {
+        if let [only] = self.parts.as_mut_slice() {
+            return std::mem::take(only);
+        }
+        let mut whole = Vec::with_capacity(self.parts.iter().map(Bytes::len).sum());
+        self.parts.iter().for_each(|part| whole.extend_from_slice(part));
+        whole.into()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -310,39 +328,48 @@ pub(super) struct Partial {
     pub(super) message_format: u32,
     pub(super) settled: bool,
     size: u64,
-    first: Bytes,
-    rest: BytesMut,
+    /// Large payloads as they came, and what came in small pieces between them.
+    parts: Vec<Bytes>,
+    /// Small pieces that go to the end of `parts`.
+    tail: BytesMut,
 }
+
+/// A payload of fewer bytes is copied: it shares the memory of the read that it came in, and must not keep far more alive
+/// than it is worth.
+const SMALL_PAYLOAD: usize = 16 * 1024;
 
 impl Partial {
     pub(super) fn new(delivery_id: u32, message_format: u32) -> Self {
-        Self { delivery_id, message_format, settled: false, size: 0, first: Bytes::new(), rest: BytesMut::new() }
+        Self { delivery_id, message_format, settled: false, size: 0, parts: Vec::new(), tail: BytesMut::new() }
     }
 
-    /// Adds a frame's payload. A message of one frame is never copied, and past `limit` nothing more is kept.
+    /// Adds a frame's payload. Past `limit` nothing more is kept.
     pub(super) fn push(&mut self, payload: Bytes, limit: u64) {
         self.size += payload.len() as u64;
+        let is_only = self.size == payload.len() as u64;
         if limit > 0 && self.size > limit {
-            (self.first, self.rest) = (Bytes::new(), BytesMut::new());
-        } else if self.size == payload.len() as u64 {
-            self.first = payload;
-        } else {
-            if self.rest.is_empty() {
-                self.rest.reserve(self.first.len() * 2 + payload.len());
-                self.rest.extend_from_slice(&self.first);
+            (self.parts, self.tail) = (Vec::new(), BytesMut::new());
+        } else if is_only || payload.len() >= SMALL_PAYLOAD {
+            if !self.tail.is_empty() {
+                self.parts.push(self.tail.split().freeze());
             }
-            self.rest.extend_from_slice(&payload);
+            self.parts.push(payload);
+        } else {
+            self.tail.extend_from_slice(&payload);
         }
     }
 
-    pub(super) fn finish(self, limit: u64) -> Delivery {
-        let whole = if self.rest.is_empty() { self.first } else { self.rest.freeze() };
+    pub(super) fn finish(mut self, limit: u64) -> Delivery {
+        if !self.tail.is_empty() {
+            self.parts.push(self.tail.freeze());
+        }
+        let payload = (limit == 0 || self.size <= limit).then_some(Payload { parts: self.parts });
         Delivery {
             delivery_id: self.delivery_id,
             message_format: self.message_format,
             settled: self.settled,
             size: self.size,
-            payload: (limit == 0 || self.size <= limit).then_some(whole),
+            payload,
         }
     }
 }

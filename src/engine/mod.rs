@@ -12,7 +12,7 @@ mod session;
 mod tests;
 
 pub(crate) use connection::{CloseCause, Config, Connection, Event, Role};
-pub(crate) use link::{Accept, Attach, Delivery, LinkRole, Outgoing, SELECTOR_FILTER, SettleMode};
+pub(crate) use link::{Accept, Attach, Delivery, LinkRole, Outgoing, Payload, SELECTOR_FILTER, SettleMode};
 pub(crate) use session::Outcome;
 
 /// Our name for a session: the channel we send it on, and a serial number that is never used twice.

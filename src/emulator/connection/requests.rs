@@ -54,7 +54,7 @@ impl Peer {
         let Some(payload) = delivery.payload else {
             return Err(too_large(delivery.delivery_id, delivery.size, MAX_REQUEST_LEN));
         };
-        let request = Message::decode(&payload).map_err(|error| {
+        let request = Message::decode(&payload.into_bytes()).map_err(|error| {
             PeerError::new(condition::DECODE_ERROR, format!("The request does not decode: {error}."))
         })?;
         let Some(answers) = self.answers_for(id, node, &request) else {

@@ -25,7 +25,7 @@ fn deliveries(script: &mut Script) -> Vec<(u32, u64, Option<Vec<u8>>)> {
     let events = std::mem::take(&mut script.events).into_iter();
     let deliveries = events.filter_map(|event| match event {
         Event::Delivery { delivery, .. } => {
-            Some((delivery.delivery_id, delivery.size, delivery.payload.map(|bytes| bytes.to_vec())))
+            Some((delivery.delivery_id, delivery.size, delivery.payload.map(|payload| payload.into_bytes().to_vec())))
         }
         _ => None,
     });

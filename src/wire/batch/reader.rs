@@ -1,5 +1,7 @@
 //! A batch read back into its events.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::super::event::{Event, MessageReader, Section};
@@ -69,14 +71,28 @@ impl BatchReader {
         self.envelope.partition_key()
     }
 
-    fn read_next(&mut self) -> Result<Option<Bytes>, DecodeError> {
+    /// Where the next event stands in the input; `None` after the last one and after an error.
+    pub(crate) fn next_range(&mut self) -> Option<Result<Range<usize>, DecodeError>> {
+        if self.is_done {
+            return None;
+        }
+        let range = self.read_next().transpose();
+        self.is_done = !matches!(range, Some(Ok(_)));
+        range
+    }
+
+    fn read_next(&mut self) -> Result<Option<Range<usize>>, DecodeError> {
+        if let Some(range) = plain_data(&self.input, self.at) {
+            self.at = range.end;
+            return Ok(Some(range));
+        }
         let mut reader = MessageReader::starting(&self.input, self.at);
         while let Some(section) = reader.next_section()? {
             match section {
                 Section::Data => {
                     let event = reader.data()?;
                     self.at = reader.at();
-                    return Ok(Some(event));
+                    return Ok(Some(self.at - event.len()..self.at));
                 }
                 other @ (Section::Sequence | Section::Value) => {
                     return Err(not_data(reader.section_at(), other));
@@ -93,13 +109,20 @@ impl Iterator for BatchReader {
     type Item = Result<Bytes, DecodeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.is_done {
-            return None;
-        }
-        let event = self.read_next().transpose();
-        self.is_done = !matches!(event, Some(Ok(_)));
-        event
+        let range = self.next_range()?;
+        Some(range.map(|range| self.input.slice(range)))
     }
+}
+
+/// The content of the `data` section at `at`, if it is written in the one way that every SDK writes it.
+fn plain_data(input: &[u8], at: usize) -> Option<Range<usize>> {
+    let (start, len) = match *input.get(at..)? {
+        [0x00, 0x53, 0x75, 0xa0, len, ..] => (at + 5, usize::from(len)),
+        [0x00, 0x53, 0x75, 0xb0, a, b, c, d, ..] => (at + 8, u32::from_be_bytes([a, b, c, d]) as usize),
+        _ => return None,
+    };
+    let end = start.checked_add(len).filter(|&end| end <= input.len())?;
+    Some(start..end)
 }
 
 fn not_data(at: usize, section: Section) -> DecodeError {
