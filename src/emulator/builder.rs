@@ -208,7 +208,7 @@ impl Builder {
     /// How much the stored events of all event hubs may take, in bytes. Default: 256 MiB. Past it, the oldest are
     /// dropped; within it, and within the other two bounds, nothing that was accepted is.
     ///
-    /// Counted are the stored messages, 8 bytes of index for each event and about 200 for each message.
+    /// Counted are the stored messages, 12 bytes of index for each event and about 200 for each message.
     pub fn retention_bytes(mut self, bytes: u64) -> Self {
         self.limits.retention.bytes = bytes;
         self
