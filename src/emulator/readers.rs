@@ -92,8 +92,9 @@ impl Readers {
 fn stolen(displaced: &Reader, name: &str, level: i64) -> PeerError {
     let text = match displaced.owner_level {
         Some(own) => format!(
-            "New receiver '{name}' with higher epoch of '{level}' is created hence current receiver '{}' with epoch \
-             '{own}' is getting disconnected. If you are recreating the receiver, make sure a higher epoch is used.",
+            "New receiver '{name}' with {} epoch of '{level}' is created hence current receiver '{}' with epoch '{own}' \
+             is getting disconnected. If you are recreating the receiver, make sure a higher epoch is used.",
+            if level > own { "higher" } else { "the same" },
             displaced.name
         ),
         None => format!(

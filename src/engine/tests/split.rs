@@ -28,7 +28,11 @@ fn every_length_arrives_whole_in_frames_within_the_limit() {
         }
         assert_eq!(pair.received.len(), lengths.len());
         for (key, (delivery, &len)) in pair.received.iter().zip(&lengths).enumerate() {
-            assert_eq!(delivery.payload.clone().unwrap().into_bytes(), outgoing(key as u64, len).payload, "{len} bytes");
+            assert_eq!(
+                delivery.payload.clone().unwrap().into_bytes(),
+                outgoing(key as u64, len).payload,
+                "{len} bytes"
+            );
             assert_eq!((delivery.size, delivery.message_format), (len as u64, 0x8001_3700));
         }
         assert!(pair.client.outcomes().iter().all(|(_, outcome)| *outcome == Outcome::Accepted));
