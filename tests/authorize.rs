@@ -7,9 +7,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hubwire::emulator::Emulator;
 use hubwire::wire::sas;
 use hubwire::{Connection, ConnectionString, Error, Fault, Options, Scope};
-use support::{HUB, batch_of, connect, emulator, now, options, stored};
+use support::{HUB, batch_of, built, connect, emulator, now, options, stored};
 
 const KEY: &str = "wrongc2VjcmV0";
+
+/// An emulator that lets a publisher's link rest for as long as it likes: tokens and heartbeats are looked at here.
+fn restful() -> Emulator {
+    built(Emulator::builder().link_idle_timeout(Duration::from_secs(86_400)))
+}
 
 async fn refused(emulator: &Emulator, text: &str, hub: &str, options: &Options) -> Error {
     let connection_string = ConnectionString::parse(text).expect("well-formed");
@@ -88,7 +93,7 @@ async fn a_ready_made_token_serves_as_well() {
 
 #[tokio::test(start_paused = true)]
 async fn tokens_are_renewed_in_time_on_the_open_connection() {
-    let emulator = emulator();
+    let emulator = restful();
     let connection = connect(&emulator, &options().token_ttl(Duration::from_secs(600))).await;
     let first = connection.sender(HUB).await.expect("attached");
     for _ in 0..24 {
@@ -122,7 +127,7 @@ async fn a_clock_that_stands_still_ends_in_the_hubs_own_words() {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_connection_stays_alive_by_heartbeats() {
-    let emulator = emulator();
+    let emulator = restful();
     let connection = connect(&emulator, &options()).await;
     let sender = connection.sender(HUB).await.expect("attached");
     tokio::time::sleep(Duration::from_secs(2 * 3_600)).await;
