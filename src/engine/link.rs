@@ -343,6 +343,11 @@ impl Partial {
         Self { delivery_id, message_format, settled: false, size: 0, parts: Vec::new(), tail: BytesMut::new() }
     }
 
+    /// Bytes so far, kept or not.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Adds a frame's payload. Past `limit` nothing more is kept.
     pub(super) fn push(&mut self, payload: Bytes, limit: u64) {
         self.size += payload.len() as u64;

@@ -415,7 +415,8 @@ async fn owner_level_steals() -> Checked {
 async fn wrong_key_401() -> Checked {
     let text = text().replace("SAS_KEY_VALUE", "wrong");
     let client = producer_with(&text, HUB).await;
-    expect("401", async { client?.get_eventhub_properties().await }).await
+    // This SDK keeps the status and the sentence to itself.
+    expect("Error authorizing", async { client?.get_eventhub_properties().await }).await
 }
 
 async fn hub_not_found() -> Checked {

@@ -1,0 +1,124 @@
+//! The official SDKs against the emulator, each in a process of its own, unchanged.
+//!
+//! `tests/interop/setup` installs them. Without it these tests say that they were skipped; with `CI` or
+//! `HUBWIRE_INTEROP=1` set they fail instead. Each driver prints a line for each check, which are all repeated here.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use hubwire::emulator::{Emulator, Listening};
+use tokio::process::Command;
+
+/// All of a driver's checks together; each has its own, shorter patience.
+const PATIENCE: Duration = Duration::from_secs(420);
+
+/// What every SDK is asked to do.
+const CHECKS: [&str; 21] = [
+    "send-one-event",
+    "send-batch",
+    "send-to-partition-id",
+    "send-with-partition-key",
+    "all-property-types",
+    "large-batch",
+    "hub-properties",
+    "partition-properties",
+    "receive-earliest",
+    "receive-latest",
+    "receive-from-offset",
+    "receive-from-sequence-number",
+    "receive-from-enqueued-time",
+    "last-enqueued-event-properties",
+    "processor-two-consumers",
+    "owner-level-steals",
+    "wrong-key-401",
+    "hub-not-found",
+    "message-too-large",
+    "unknown-consumer-group",
+    "unknown-partition",
+];
+
+fn beside_target(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(name)
+}
+
+fn source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(name)
+}
+
+/// `path` if it is there; `None`, said aloud, when setup was not run.
+fn installed(path: PathBuf) -> Option<PathBuf> {
+    if path.exists() {
+        return Some(path);
+    }
+    let skipped = format!("skipped: there is no {}; run tests/interop/setup", path.display());
+    let is_required =
+        std::env::var_os("CI").is_some() || std::env::var_os("HUBWIRE_INTEROP").is_some_and(|value| value == "1");
+    assert!(!is_required, "{skipped}");
+    println!("{skipped}");
+    None
+}
+
+async fn listening() -> Listening {
+    let builder = Emulator::builder().event_hub("checks", 4).event_hub("shared", 4).event_hub("empty", 1);
+    let emulator = builder.consumer_group("checks", "second").build().expect("hubs that can be built");
+    emulator.listen("127.0.0.1:0").await.expect("a port")
+}
+
+/// Runs a driver against an emulator of its own; the names of its checks, none of which failed.
+async fn drive(mut driver: Command, listening: &Listening) -> BTreeSet<String> {
+    // SDKs take the emulator's connection string with this host name alone.
+    let text = listening.connection_string(None).replace("127.0.0.1", "localhost");
+    driver.env("CONNECTION_STR", text).stdout(Stdio::piped()).kill_on_drop(true);
+    let output = tokio::time::timeout(PATIENCE, driver.output()).await.expect("the driver ends");
+    let output = output.expect("the driver runs");
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    print!("{lines}");
+    let failed: Vec<_> = lines.lines().filter(|line| line.starts_with("FAIL")).collect();
+    assert!(failed.is_empty(), "{failed:#?}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    let name = |line: &str| line.split([' ', ':']).nth(1).expect("a name").to_owned();
+    lines.lines().map(name).collect()
+}
+
+/// Every check was made, and the emulator saw what it should: events that came, and one message that was refused.
+fn complete(checked: &BTreeSet<String>, listening: &Listening) {
+    let missing: Vec<_> = CHECKS.iter().filter(|check| !checked.contains(**check)).collect();
+    assert!(missing.is_empty(), "never checked: {missing:?}");
+    let totals = listening.emulator().totals();
+    assert!(totals.events > 1_000 && totals.delivered > 50 && totals.receivers > 10, "{totals:?}");
+}
+
+#[tokio::test]
+async fn python() {
+    let venv = std::env::var_os("HUBWIRE_INTEROP_VENV").map_or_else(|| beside_target("interop-venv"), PathBuf::from);
+    let Some(python) = installed(venv.join("bin/python")) else { return };
+    let listening = listening().await;
+    let mut driver = Command::new(python);
+    // `-B`: no byte code beside the sources.
+    driver.arg("-B").arg(source("sdk_python.py"));
+    let checked = drive(driver, &listening).await;
+    complete(&checked, &listening);
+    for check in ["aio-send", "aio-properties", "aio-receive", "aio-owner-level-steals"] {
+        assert!(checked.contains(check), "never checked: {check}");
+    }
+}
+
+#[tokio::test]
+async fn javascript() {
+    let Some(modules) = installed(beside_target("interop-node").join("installed")) else { return };
+    let listening = listening().await;
+    let mut driver = Command::new("node");
+    driver.arg(source("sdk_javascript.mjs")).current_dir(modules.parent().expect("a folder"));
+    complete(&drive(driver, &listening).await, &listening);
+}
+
+#[tokio::test]
+async fn rust() {
+    let Some(program) = installed(beside_target("interop-rust").join("debug/hubwire-interop-rust")) else { return };
+    let listening = listening().await;
+    let mut driver = Command::new(program);
+    driver.env("CUSTOM_ENDPOINT", format!("amqp://{}", listening.local_addr()));
+    complete(&drive(driver, &listening).await, &listening);
+}
