@@ -32,10 +32,16 @@
 //! Everything in [`wire`] is pure: no socket, no clock, no task. With the feature `emulator` there is a namespace to
 //! publish to in this process.
 
-pub use client::{Accepted, Connection, Error, Fault, Options, Scope, SendError, Sender, Step};
+pub use client::{
+    Accepted, Connection, DEFAULT_CONSUMER_GROUP, Error, Fault, Options, Receiver, ReceiverOptions, Scope, SendError,
+    Sender, Step,
+};
 pub use wire::batch::{Batch, TryAdd};
 pub use wire::connection_string::ConnectionString;
 pub use wire::event::Event;
+pub use wire::management::{EventHubProperties, PartitionProperties};
+pub use wire::position::Position;
+pub use wire::received::{LastEnqueued, ReceivedEvent};
 
 #[cfg(feature = "cli")]
 #[doc(hidden)]

@@ -7,14 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hubwire::emulator::Emulator;
 use hubwire::wire::sas;
 use hubwire::{Connection, ConnectionString, Error, Fault, Options, Scope};
-use support::{HUB, batch_of, built, connect, emulator, now, options, stored};
+use support::{HUB, batch_of, connect, emulator, now, options, restful, stored};
 
 const KEY: &str = "wrongc2VjcmV0";
-
-/// An emulator that lets a publisher's link rest for as long as it likes: tokens and heartbeats are looked at here.
-fn restful() -> Emulator {
-    built(Emulator::builder().link_idle_timeout(Duration::from_secs(86_400)))
-}
 
 async fn refused(emulator: &Emulator, text: &str, hub: &str, options: &Options) -> Error {
     let connection_string = ConnectionString::parse(text).expect("well-formed");

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use hubwire::emulator::Emulator;
 use hubwire::{Connection, Error, Options, Scope, SendError, Sender, Step};
-use support::{HUB, batch_of, built, connection_string, emulator, now, options, stored};
+use support::{HUB, batch_of, built, connection_string, emulator, now, options, restful, restful_builder, stored};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
 
@@ -215,7 +215,7 @@ async fn a_token_that_is_never_answered_is_put_again_for_those_who_still_wait() 
 
 #[tokio::test(start_paused = true)]
 async fn a_renewal_that_is_never_answered_is_tried_again_before_the_token_ends() {
-    let emulator = emulator();
+    let emulator = restful();
     let mut requests = 0;
     let (stream, _between) = Between::with(&emulator, move |seen| {
         requests += usize::from(seen == (Way::ToHub, TRANSFER, 0));
@@ -230,7 +230,7 @@ async fn a_renewal_that_is_never_answered_is_tried_again_before_the_token_ends()
 
 #[tokio::test(start_paused = true)]
 async fn one_link_for_tokens_that_goes_takes_the_other_along_and_both_come_back() {
-    let emulator = built(Emulator::builder().event_hub("audit", 1));
+    let emulator = built(restful_builder().event_hub("audit", 1));
     let (stream, between) = Between::with(&emulator, |_| true);
     let connection = open(stream, &emulator).await;
     let sender = connection.sender(HUB).await.expect("attached");

@@ -6,38 +6,23 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::error::{Error, Scope};
-use crate::engine::{
-    Attach, Connection, Delivery, DeliveryKey, LinkId, LinkRole, Outcome, Outgoing, SessionId, SettleMode,
-};
+use super::requests::{CBS, Requests};
+use crate::engine::{Connection, Delivery, DeliveryKey, LinkId, Outcome, SessionId};
+use crate::wire::answer::Answer;
 use crate::wire::connection_string::Credential;
 use crate::wire::frame::PeerError;
-use crate::wire::put_token::{self, Answer};
+use crate::wire::put_token;
 use crate::wire::sas::{self, SasToken};
 
-const NODE: &str = "$cbs";
-/// Our end of the answers' link; requests name it as reply-to.
-const REPLY_TO: &str = "hubwire-cbs";
-/// Answers that may be under way. One request at a time is the rule; the rest is slack for late answers.
-const ANSWER_CREDIT: u32 = 100;
-/// Bytes of an answer; more is not kept. It is a status and a sentence.
-const MAX_ANSWER_LEN: u64 = 64 * 1024;
 /// After a renewal that failed, or a request that was not answered: not again before this.
 const RENEWAL_FLOOR: Duration = Duration::from_secs(30);
-/// Keys of our own messages, told from batches by their highest bit.
-const KEY_BIT: DeliveryKey = 1 << 63;
 
 /// The `$cbs` links of one connection, and what is authorized on it.
 pub(super) struct Cbs {
     credential: Credential,
     ttl: Duration,
     wall_clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
-    /// The links' own; it stays when they go.
-    session: Option<SessionId>,
-    requests: Option<LinkId>,
-    answers: Option<LinkId>,
-    attached: usize,
-    next_pair: u64,
-    next_message_id: u64,
+    links: Requests,
     audiences: HashMap<String, State>,
 }
 
@@ -71,64 +56,30 @@ impl Cbs {
         ttl: Duration,
         wall_clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     ) -> Self {
-        Self {
-            credential,
-            ttl,
-            wall_clock,
-            session: None,
-            requests: None,
-            answers: None,
-            attached: 0,
-            next_pair: 0,
-            next_message_id: 0,
-            audiences: HashMap::new(),
-        }
+        Self { credential, ttl, wall_clock, links: Requests::new(&CBS), audiences: HashMap::new() }
     }
 
     /// Asks for both links in a session of their own. Needs no open connection: it leaves with the open.
     pub(super) fn attach(&mut self, engine: &mut Connection) {
-        self.session = self.session.or_else(|| engine.begin());
-        let Some(session) = self.session else { return };
-        self.next_pair += 1;
-        self.answers = attach(engine, session, LinkRole::Receiver, self.next_pair);
-        self.requests = attach(engine, session, LinkRole::Sender, self.next_pair);
+        self.links.attach(engine);
     }
 
     pub(super) fn owns_link(&self, link: LinkId) -> bool {
-        self.requests == Some(link) || self.answers == Some(link)
+        self.links.owns_link(link)
     }
 
     pub(super) fn owns_session(&self, session: SessionId) -> bool {
-        self.session == Some(session)
-    }
-
-    pub(super) fn owns_key(key: DeliveryKey) -> bool {
-        key & KEY_BIT != 0
+        self.links.owns_session(session)
     }
 
     /// The hub attached one of the links. Once both are there, what waited is asked for.
     pub(super) fn on_attached(&mut self, engine: &mut Connection, link: LinkId, now: Instant) -> Vec<Verdict> {
-        if self.answers == Some(link) {
-            engine.set_credit(link, ANSWER_CREDIT);
-        }
-        self.attached += 1;
-        if !self.is_attached() {
+        self.links.on_attached(engine, link);
+        if !self.links.are_attached() {
             return Vec::new();
         }
         let waiting: Vec<String> = self.audiences.keys().cloned().collect();
         waiting.into_iter().filter_map(|audience| self.ask(engine, audience, now)).collect()
-    }
-
-    fn is_attached(&self) -> bool {
-        self.attached == 2
-    }
-
-    /// Whether the links are there or on their way; asks for them anew when the hub took them away.
-    fn has_links(&mut self, engine: &mut Connection) -> bool {
-        if self.requests.is_none() || self.answers.is_none() {
-            self.attach(engine);
-        }
-        self.requests.is_some() && self.answers.is_some()
     }
 
     /// Whether `audience` is authorized; if not, it is asked for, and a [`Verdict`] will come.
@@ -141,14 +92,14 @@ impl Cbs {
         if self.audiences.get(audience).is_some_and(|state| state.granted) {
             return Some(Ok(()));
         }
-        if !self.has_links(engine) {
+        if !self.links.has_links(engine) {
             return Some(Err(lost_node(None)));
         }
         if self.audiences.contains_key(audience) {
             return None;
         }
         self.audiences.insert(audience.to_owned(), State { asked: None, granted: false, renew_at: None });
-        if !self.is_attached() {
+        if !self.links.are_attached() {
             return None;
         }
         self.ask(engine, audience.to_owned(), now).map(|verdict| verdict.result)
@@ -165,12 +116,9 @@ impl Cbs {
     fn ask(&mut self, engine: &mut Connection, audience: String, now: Instant) -> Option<Verdict> {
         self.take_back(engine, &audience);
         let token = self.token(&audience);
-        self.next_message_id += 1;
-        let message_id = self.next_message_id;
-        let payload = put_token::request(message_id, REPLY_TO, &audience, &token);
-        let outgoing =
-            Outgoing { key: message_id | KEY_BIT, message_format: 0, payload, settle_mode: SettleMode::Unsettled };
-        if self.requests.is_none_or(|link| engine.send(link, outgoing).is_err()) {
+        let message_id = self.links.next_message_id();
+        let payload = put_token::request(message_id, CBS.reply_to, &audience, &token);
+        if !self.links.send(engine, message_id, payload) {
             return Some(self.refused(audience, lost_node(None), now));
         }
         let renew_at = self.renewal(&token, now);
@@ -183,8 +131,8 @@ impl Cbs {
     /// Forgets the request for `audience`, and an answer to it.
     fn take_back(&mut self, engine: &mut Connection, audience: &str) {
         let asked = self.audiences.get_mut(audience).and_then(|state| state.asked.take());
-        if let (Some(asked), Some(link)) = (asked, self.requests) {
-            engine.cancel(link, asked.message_id | KEY_BIT);
+        if let Some(asked) = asked {
+            self.links.cancel(engine, asked.message_id);
         }
     }
 
@@ -206,7 +154,8 @@ impl Cbs {
         if is_lost { self.ask(engine, audience.to_owned(), now) } else { None }
     }
 
-    fn token(&self, audience: &str) -> SasToken {
+    /// A token for `audience`, signed now unless one was given.
+    pub(super) fn token(&self, audience: &str) -> SasToken {
         match &self.credential {
             Credential::SharedAccessKey { name, key } => {
                 sas::sign(audience, name, key.expose(), (self.wall_clock)(), self.ttl)
@@ -236,7 +185,7 @@ impl Cbs {
         let due = self.audiences.iter().filter(|(_, state)| is_due(state));
         let due: Vec<String> = due.map(|(audience, _)| audience.clone()).collect();
         // The links are asked for when they are needed: a hub that takes them away is not begged at once.
-        let can_ask = !due.is_empty() && self.has_links(engine) && self.is_attached();
+        let can_ask = !due.is_empty() && self.links.has_links(engine) && self.links.are_attached();
         for audience in due {
             if let Some(state) = self.audiences.get_mut(&audience) {
                 // Unless the answer says better.
@@ -254,15 +203,10 @@ impl Cbs {
         &mut self,
         engine: &mut Connection,
         link: LinkId,
-        delivery: &Delivery,
+        delivery: Delivery,
         now: Instant,
     ) -> Option<Verdict> {
-        if !delivery.settled {
-            let accepted = fe2o3_amqp_types::messaging::Accepted {}.into();
-            engine.settle(link.session, delivery.delivery_id, delivery.delivery_id, accepted);
-        }
-        engine.set_credit(link, ANSWER_CREDIT);
-        let answer = Answer::decode(&delivery.payload.clone()?.into_bytes()).ok()?;
+        let answer = self.links.on_delivery(engine, link, delivery)?;
         let audience = self.asked_by(answer.correlation_id?)?;
         Some(self.on_answer(audience, &answer, now))
     }
@@ -304,7 +248,7 @@ impl Cbs {
 
     /// The request message itself was settled: only a refusal says anything.
     pub(super) fn on_outcome(&mut self, key: DeliveryKey, outcome: Outcome, now: Instant) -> Option<Verdict> {
-        let audience = self.asked_by(key & !KEY_BIT)?;
+        let audience = self.asked_by(key & !CBS.key_bit)?;
         let error = match outcome {
             Outcome::Accepted => return None,
             Outcome::Rejected(error) => lost_node(error),
@@ -316,18 +260,13 @@ impl Cbs {
 
     /// The session is gone, and the links with it.
     pub(super) fn on_session_lost(&mut self, engine: &mut Connection, cause: &Error) -> Vec<Verdict> {
-        self.session = None;
+        self.links.lose_session();
         self.on_lost(engine, cause)
     }
 
     /// A link is gone: everything that waits fails for `cause`. Granted tokens hold until they expire.
-    ///
-    /// The other link is given up as well: the service takes one pair at a time. Source: event-hubs-wire 5.1.
     pub(super) fn on_lost(&mut self, engine: &mut Connection, cause: &Error) -> Vec<Verdict> {
-        for link in [self.requests.take(), self.answers.take()].into_iter().flatten() {
-            engine.detach(link, None);
-        }
-        self.attached = 0;
+        self.links.lose_links(engine);
         let waiting = self.audiences.iter().filter(|(_, state)| !state.granted);
         let waiting: Vec<String> = waiting.map(|(audience, _)| audience.clone()).collect();
         self.audiences.retain(|_, state| {
@@ -336,24 +275,6 @@ impl Cbs {
         });
         waiting.into_iter().map(|audience| Verdict { audience, result: Err(cause.clone()) }).collect()
     }
-}
-
-fn attach(engine: &mut Connection, session: SessionId, role: LinkRole, pair: u64) -> Option<LinkId> {
-    let (direction, source, target, max_message_size) = match role {
-        LinkRole::Sender => ("requests", REPLY_TO, NODE, 0),
-        LinkRole::Receiver => ("answers", NODE, REPLY_TO, MAX_ANSWER_LEN),
-    };
-    let attach = Attach {
-        name: format!("{REPLY_TO}-{direction}-{pair}"),
-        role,
-        source: Some(source.to_owned()),
-        target: Some(target.to_owned()),
-        max_message_size,
-        properties: None,
-        selector: None,
-        desired_capabilities: Vec::new(),
-    };
-    engine.attach(session, &attach).ok().flatten()
 }
 
 /// What callers are told when `$cbs` went away under their request.
@@ -393,9 +314,9 @@ mod tests {
         assert!(cbs.on_lost(&mut engine, &Error::Released).is_empty(), "what is granted stays so");
 
         cbs.renew(&mut engine, now + Duration::from_secs(299));
-        assert!(cbs.requests.is_none(), "nothing is due yet");
+        assert!(!cbs.links.are_asked_for(), "nothing is due yet");
         cbs.renew(&mut engine, now + Duration::from_secs(300));
-        assert!(cbs.requests.is_some(), "a renewal needs them");
+        assert!(cbs.links.are_asked_for(), "a renewal needs them");
         assert_eq!(cbs.next_renewal(), Some(now + Duration::from_secs(330)), "and is tried again until answered");
     }
 }

@@ -8,13 +8,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::cbs::Cbs;
 use super::deadline::Deadline;
-use super::driver::{AttachRequest, Attached, Command, Driver, Epitaph};
+use super::driver::{AttachRequest, Attached, Command, Driver, Epitaph, LinkTerms};
 use super::error::Error;
 use super::options::Options;
 use super::sender::Sender;
 use super::transport::{self, Address};
 use crate::clock;
-use crate::engine::{self, Config, Role};
+use crate::engine::{self, Config, LinkId, Role};
 use crate::pump::Pump;
 use crate::wire::connection_string::{ConnectionString, check_event_hub_name};
 
@@ -29,7 +29,7 @@ const MAX_FRAME_SIZE: u32 = 65_536;
 /// goodbye by itself.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
@@ -118,7 +118,7 @@ impl Connection {
     /// # Cancel
     /// The token stays; the link is detached as soon as it is there.
     pub async fn sender(&self, event_hub: &str) -> Result<Sender, Error> {
-        self.attach(event_hub, event_hub.to_owned(), None).await
+        self.attach_sender(event_hub, event_hub.to_owned(), None).await
     }
 
     /// A sender to one partition of `event_hub`.
@@ -130,24 +130,27 @@ impl Connection {
     /// As of [`sender`](Self::sender).
     pub async fn partition_sender(&self, event_hub: &str, partition_id: &str) -> Result<Sender, Error> {
         let address = format!("{event_hub}/Partitions/{partition_id}");
-        self.attach(event_hub, address, Some(partition_id.to_owned())).await
+        self.attach_sender(event_hub, address, Some(partition_id.to_owned())).await
     }
 
-    async fn attach(&self, event_hub: &str, address: String, partition_id: Option<String>) -> Result<Sender, Error> {
+    async fn attach_sender(
+        &self,
+        event_hub: &str,
+        address: String,
+        partition_id: Option<String>,
+    ) -> Result<Sender, Error> {
         check_event_hub_name(event_hub)?;
+        let Attached { link, max_message_size } = self.attach(event_hub, LinkTerms::Sender { address }).await?;
+        Ok(Sender::new(self.inner.clone(), link, max_message_size, partition_id))
+    }
+
+    pub(super) async fn attach(&self, event_hub: &str, terms: LinkTerms) -> Result<Attached, Error> {
         let (reply, answer) = oneshot::channel();
-        let request = AttachRequest {
-            address,
-            // The hub's token is good for its partitions too. Source: event-hubs-wire 2.1.
-            audience: self.inner.connection_string.audience(event_hub),
-            deadline: Deadline::after(self.inner.options.open_timeout),
-            reply,
-        };
+        let deadline = Deadline::after(self.inner.options.open_timeout);
+        let request = AttachRequest { terms, audience: self.inner.audience(event_hub), deadline, reply };
         self.inner.ask(Command::Attach(request))?;
         let mut answer = DetachOnDrop { connection: &self.inner, answer };
-        let attached = (&mut answer.answer).await.map_err(|_| self.inner.cause())??;
-        let Attached { link, max_message_size } = attached;
-        Ok(Sender::new(self.inner.clone(), link, max_message_size, partition_id))
+        (&mut answer.answer).await.map_err(|_| self.inner.cause())?
     }
 
     /// Waits for what was sent to be settled, then says goodbye; all within [`Options::close_timeout`]. What is not
@@ -174,6 +177,21 @@ impl Inner {
     /// Why the connection's task ended.
     pub(super) fn cause(&self) -> Error {
         self.epitaph.cause()
+    }
+
+    /// What a token for `event_hub` is for. It is good for the hub's partitions and consumer groups too.
+    /// Source: event-hubs-wire 2.1.
+    pub(super) fn audience(&self, event_hub: &str) -> String {
+        self.connection_string.audience(event_hub)
+    }
+
+    /// Detaches a link, and waits for the peer to agree.
+    pub(super) async fn detach(&self, link: LinkId) {
+        let (reply, done) = oneshot::channel();
+        let deadline = Deadline::after(self.options.close_timeout);
+        if self.ask(Command::Detach { link, reply: Some(reply) }).is_ok() {
+            let _ = tokio::time::timeout_at(deadline.at.into(), done).await;
+        }
     }
 
     pub(super) fn next_key(&self) -> u64 {

@@ -1,5 +1,8 @@
 //! The one task of a connection: carries what callers ask for to the engine, and its events back to them.
 
+mod attaching;
+mod receiving;
+
 use std::collections::{BTreeSet, HashMap};
 use std::future::poll_fn;
 use std::sync::{Arc, OnceLock};
@@ -13,11 +16,17 @@ use tokio::sync::{mpsc, oneshot};
 use super::cbs::{Cbs, Verdict};
 use super::deadline::Deadline;
 use super::error::{self, Error, Scope, Step};
+use super::management::{AskRequest, Management};
+use super::requests::{CBS, MANAGEMENT};
 use crate::clock;
-use crate::engine::{Attach, DeliveryKey, Event, LinkId, LinkRole, Outcome, Outgoing, SessionId, SettleMode};
+use crate::engine::{Delivery, DeliveryKey, Event, LinkId, Outcome, Outgoing, SessionId, SettleMode};
 use crate::pump::Pump;
 use crate::wire::batch::MESSAGE_FORMAT;
 use crate::wire::condition::UNAUTHORIZED_ACCESS;
+use crate::wire::frame::PeerError;
+pub(super) use attaching::{AttachRequest, Attached, LinkTerms, ReceiverTerms};
+use attaching::{Attaching, Unauthorized};
+use receiving::{Arrivals, Held};
 
 /// Commands taken in a row before the stream gets its turn: many, since what they send leaves in one write.
 const COMMANDS_IN_A_ROW: usize = 64;
@@ -26,6 +35,12 @@ const COMMANDS_IN_A_ROW: usize = 64;
 pub(super) enum Command {
     Attach(AttachRequest),
     Send(SendRequest),
+    Ask(AskRequest),
+    /// A receiver has taken so many events, and can take as many more.
+    Credit {
+        link: LinkId,
+        taken: u32,
+    },
     /// The caller gave up on this delivery: it need not leave any more.
     Forget {
         link: LinkId,
@@ -41,21 +56,6 @@ pub(super) enum Command {
         deadline: Deadline,
         reply: oneshot::Sender<()>,
     },
-}
-
-pub(super) struct AttachRequest {
-    /// The target: `<hub>` or `<hub>/Partitions/<id>`.
-    pub(super) address: String,
-    pub(super) audience: String,
-    pub(super) deadline: Deadline,
-    pub(super) reply: oneshot::Sender<Result<Attached, Error>>,
-}
-
-/// A link that is there.
-#[derive(Debug)]
-pub(super) struct Attached {
-    pub(super) link: LinkId,
-    pub(super) max_message_size: Option<u64>,
 }
 
 pub(super) struct SendRequest {
@@ -85,12 +85,6 @@ impl Epitaph {
     }
 }
 
-struct Attaching {
-    request: AttachRequest,
-    /// Set once the token is taken and the attach has left.
-    link: Option<LinkId>,
-}
-
 struct Sending {
     link: LinkId,
     deadline: Deadline,
@@ -113,14 +107,18 @@ pub(super) struct Driver<S> {
     close_timeout: std::time::Duration,
     opening: Option<(Deadline, oneshot::Sender<Result<(), Error>>)>,
     cbs: Cbs,
+    management: Management,
     session: Option<SessionId>,
     next_link_name: u32,
+    /// What waits for the hub to take a token.
+    unauthorized: Vec<Unauthorized>,
     attaching: Vec<Attaching>,
     sending: HashMap<DeliveryKey, Sending>,
     send_deadlines: BTreeSet<(Instant, DeliveryKey)>,
     detaching: HashMap<LinkId, oneshot::Sender<()>>,
-    /// The links that somebody holds a sender of, and why they went, once they did.
-    senders: HashMap<LinkId, Option<Error>>,
+    /// The links that somebody holds a handle of.
+    held: HashMap<LinkId, Held>,
+    arrivals: Arrivals,
     closing: Option<Closing>,
     ended: bool,
 }
@@ -150,13 +148,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             close_timeout,
             opening: Some(opening),
             cbs,
+            management: Management::default(),
             session: None,
             next_link_name: 0,
+            unauthorized: Vec::new(),
             attaching: Vec::new(),
             sending: HashMap::new(),
             send_deadlines: BTreeSet::new(),
             detaching: HashMap::new(),
-            senders: HashMap::new(),
+            held: HashMap::new(),
+            arrivals: Arrivals::default(),
             closing: None,
             ended: false,
         }
@@ -171,6 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Woken::Engine => {}
             }
             self.take_events();
+            self.arrivals.settle(&mut self.pump.engine);
             self.take_time();
             self.close_when_settled();
         }
@@ -209,65 +211,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Attach(request) => self.on_attach(request),
+            Command::Attach(request) => self.authorize(Unauthorized::Attach(request)),
             Command::Send(request) => self.on_send(request),
+            Command::Ask(request) => self.authorize(Unauthorized::Ask(request)),
+            Command::Credit { link, taken } => {
+                let credit = self.pump.engine.credit(link).saturating_add(taken);
+                self.pump.engine.set_credit(link, credit);
+            }
             Command::Forget { link, key } => {
                 self.pump.engine.cancel(link, key);
                 self.forget(key);
             }
             Command::Detach { link, reply } => self.on_detach(link, reply),
             Command::Close { deadline, reply } => self.close(deadline, Some(reply)),
-        }
-    }
-
-    fn on_attach(&mut self, request: AttachRequest) {
-        if self.closing.is_some() {
-            let _ = request.reply.send(Err(Error::ShutDown));
-            return;
-        }
-        let authorized = self.cbs.authorize(&mut self.pump.engine, &request.audience, clock::now());
-        let attaching = Attaching { request, link: None };
-        match authorized {
-            Some(Ok(())) => self.attach(attaching),
-            Some(Err(error)) => attaching.end(Err(error)),
-            None => self.attaching.push(attaching),
-        }
-    }
-
-    /// The token is taken: asks for the link.
-    fn attach(&mut self, mut attaching: Attaching) {
-        let engine = &mut self.pump.engine;
-        if engine.is_closed() {
-            // The reason is the next event, and ends everybody who waits.
-            return self.attaching.push(attaching);
-        }
-        let Some(session) = self.session.or_else(|| engine.begin()) else {
-            let what = "the peer allows no further session on this connection".to_owned();
-            return attaching.end(Err(Error::CannotAttach { what }));
-        };
-        self.session = Some(session);
-        self.next_link_name += 1;
-        let name = format!("hubwire-sender-{}", self.next_link_name);
-        let attach = Attach {
-            source: Some(name.clone()),
-            target: Some(attaching.request.address.clone()),
-            name,
-            role: LinkRole::Sender,
-            selector: None,
-            max_message_size: 0,
-            desired_capabilities: Vec::new(),
-            properties: None,
-        };
-        match engine.attach(session, &attach) {
-            Ok(Some(link)) => {
-                attaching.link = Some(link);
-                self.attaching.push(attaching);
-            }
-            Ok(None) => {
-                let what = "the session has no handle left; close some senders".to_owned();
-                attaching.end(Err(Error::CannotAttach { what }));
-            }
-            Err(error) => attaching.end(Err(Error::CannotAttach { what: error.to_string() })),
         }
     }
 
@@ -284,9 +240,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         self.send_deadlines.insert((deadline.at, key));
     }
 
-    /// Nobody holds the sender any more.
+    /// Nobody holds the link any more.
     fn on_detach(&mut self, link: LinkId, reply: Option<oneshot::Sender<()>>) {
-        self.senders.remove(&link);
+        self.held.remove(&link);
         if !self.pump.engine.is_attached(link) {
             return;
         }
@@ -322,8 +278,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             match command {
                 Command::Attach(request) => drop(request.reply.send(Err(cause.clone()))),
                 Command::Send(request) => drop(request.reply.send(Settlement::NotSent(cause.clone()))),
+                Command::Ask(request) => request.end(Err(cause.clone())),
                 Command::Close { reply, .. } => drop(reply.send(())),
-                Command::Forget { .. } | Command::Detach { .. } => {}
+                Command::Forget { .. } | Command::Detach { .. } | Command::Credit { .. } => {}
             }
         }
     }
@@ -350,10 +307,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             Event::Attached { link, max_message_size } => self.on_attached(link, max_message_size),
             Event::Detached { link, error } => self.on_detached(link, Error::closed(Scope::Link, error)),
             Event::Outcome { link, key, outcome } => self.on_outcome(link, key, outcome),
-            Event::Delivery { link, delivery } => {
-                let verdict = self.cbs.on_delivery(&mut self.pump.engine, link, &delivery, clock::now());
-                self.on_verdicts(verdict);
-            }
+            Event::Delivery { link, delivery } => self.on_delivery(link, delivery),
             Event::SessionEnded { session, error } => self.on_session_ended(session, error),
             Event::Closed(cause) => {
                 let wanted = self.closing.as_ref().is_some_and(|closing| closing.said);
@@ -366,20 +320,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     fn on_attached(&mut self, link: LinkId, max_message_size: Option<u64>) {
+        let engine = &mut self.pump.engine;
         if self.cbs.owns_link(link) {
-            let verdicts = self.cbs.on_attached(&mut self.pump.engine, link, clock::now());
+            let verdicts = self.cbs.on_attached(engine, link, clock::now());
             return self.on_verdicts(verdicts);
         }
-        let waiting = self.attaching.iter().position(|attaching| attaching.link == Some(link));
-        let taken = waiting.is_some_and(|index| {
-            let attaching = self.attaching.swap_remove(index);
-            attaching.request.reply.send(Ok(Attached { link, max_message_size })).is_ok()
-        });
-        if taken {
-            self.senders.insert(link, None);
-        } else {
+        if self.management.owns_link(link) {
+            return self.management.on_attached(engine, link, &self.cbs);
+        }
+        let waiting = self.attaching.iter().position(|attaching| attaching.link == link);
+        match waiting.and_then(|index| self.attaching.swap_remove(index).succeed(engine, max_message_size)) {
+            Some(held) => drop(self.held.insert(link, held)),
             // Whoever asked is gone: leave nothing behind.
-            self.pump.engine.detach(link, None);
+            None => self.pump.engine.detach(link, None),
+        }
+    }
+
+    fn on_delivery(&mut self, link: LinkId, delivery: Delivery) {
+        let engine = &mut self.pump.engine;
+        if self.cbs.owns_link(link) {
+            let verdict = self.cbs.on_delivery(engine, link, delivery, clock::now());
+            return self.on_verdicts(verdict);
+        }
+        if self.management.owns_link(link) {
+            return self.management.on_delivery(engine, link, delivery);
+        }
+        self.arrivals.note(engine, link.session, &delivery);
+        if let Some(Held::Receiver { events }) = self.held.get(&link) {
+            // A receiver that went away is followed by its detach.
+            let _ = events.send(receiving::event_of(delivery));
         }
     }
 
@@ -388,42 +357,48 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             let verdicts = self.cbs.on_lost(&mut self.pump.engine, &cause);
             return self.on_verdicts(verdicts);
         }
+        if self.management.owns_link(link) {
+            return self.management.on_lost(&mut self.pump.engine, &cause);
+        }
         if let Some(reply) = self.detaching.remove(&link) {
             let _ = reply.send(());
         }
-        if let Some(index) = self.attaching.iter().position(|attaching| attaching.link == Some(link)) {
+        if let Some(index) = self.attaching.iter().position(|attaching| attaching.link == link) {
             let attaching = self.attaching.swap_remove(index);
             if cause.condition() == Some(UNAUTHORIZED_ACCESS) {
                 // Whatever was granted holds no longer: the next caller puts a fresh token.
                 self.cbs.revoke(&attaching.request.audience);
             }
-            attaching.end(Err(cause.clone()));
+            attaching.request.end(Err(cause.clone()));
         }
-        self.lose_senders(&cause, |lost| lost == link);
+        self.lose(&cause, |lost| lost == link);
     }
 
-    /// Keeps the first cause for the senders whose link is gone.
-    fn lose_senders(&mut self, cause: &Error, is_lost: impl Fn(LinkId) -> bool) {
-        for (_, slot) in self.senders.iter_mut().filter(|(link, _)| is_lost(**link)) {
-            slot.get_or_insert_with(|| cause.clone());
+    /// Keeps the first cause for those whose link is gone.
+    fn lose(&mut self, cause: &Error, is_lost: impl Fn(LinkId) -> bool) {
+        for (_, held) in self.held.iter_mut().filter(|(link, _)| is_lost(**link)) {
+            held.lose(cause);
         }
     }
 
-    fn on_session_ended(&mut self, session: SessionId, error: Option<crate::wire::frame::PeerError>) {
+    fn on_session_ended(&mut self, session: SessionId, error: Option<PeerError>) {
         let cause = Error::closed(Scope::Session, error);
         if self.cbs.owns_session(session) {
             let verdicts = self.cbs.on_session_lost(&mut self.pump.engine, &cause);
             self.on_verdicts(verdicts);
         }
+        if self.management.owns_session(session) {
+            self.management.on_session_lost(&mut self.pump.engine, &cause);
+        }
         if self.session == Some(session) {
             self.session = None;
         }
-        let in_session = |attaching: &mut Attaching| attaching.link.is_some_and(|link| link.session == session);
+        let in_session = |attaching: &mut Attaching| attaching.link.session == session;
         for attaching in self.attaching.extract_if(.., in_session).collect::<Vec<_>>() {
-            attaching.end(Err(cause.clone()));
+            attaching.request.end(Err(cause.clone()));
         }
         self.detaching.retain(|link, _| link.session != session);
-        self.lose_senders(&cause, |link| link.session == session);
+        self.lose(&cause, |link| link.session == session);
     }
 
     /// The connection is over: everybody who waits is told the first cause.
@@ -434,28 +409,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if let Some((_, reply)) = self.opening.take() {
             let _ = reply.send(Err(cause.clone()));
         }
-        for attaching in self.attaching.drain(..) {
-            attaching.end(Err(cause.clone()));
+        for waiting in self.unauthorized.drain(..) {
+            waiting.fail(cause.clone());
         }
+        for attaching in self.attaching.drain(..) {
+            attaching.request.end(Err(cause.clone()));
+        }
+        self.management.fail_all(&cause);
+        self.lose(&cause, |_| true);
         self.detaching.clear();
     }
 
-    fn on_verdicts(&mut self, verdicts: impl IntoIterator<Item = Verdict>) {
-        for Verdict { audience, result } in verdicts {
-            let waits = |attaching: &mut Attaching| attaching.link.is_none() && attaching.request.audience == audience;
-            for attaching in self.attaching.extract_if(.., waits).collect::<Vec<_>>() {
-                match &result {
-                    Ok(()) => self.attach(attaching),
-                    Err(error) => attaching.end(Err(error.clone())),
-                }
-            }
-        }
-    }
-
     fn on_outcome(&mut self, link: LinkId, key: DeliveryKey, outcome: Outcome) {
-        if Cbs::owns_key(key) {
+        if CBS.owns_key(key) {
             let verdict = self.cbs.on_outcome(key, outcome, clock::now());
             return self.on_verdicts(verdict);
+        }
+        if MANAGEMENT.owns_key(key) {
+            return self.management.on_outcome(key, outcome);
         }
         let Some(sending) = self.forget(key) else { return };
         let settlement = match outcome {
@@ -479,7 +450,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Why `link` is of no more use: the first cause.
     fn cause(&self, link: LinkId) -> Error {
-        let known = self.senders.get(&link).and_then(Option::as_ref);
+        let known = self.held.get(&link).and_then(Held::lost);
         known.cloned().unwrap_or_else(|| self.epitaph.cause())
     }
 
@@ -487,16 +458,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     fn next_wake(&self) -> Option<Instant> {
         let opening = self.opening.as_ref().map(|(deadline, _)| deadline.at);
+        let unauthorized = self.unauthorized.iter().map(|waiting| waiting.deadline().at).min();
         let attaching = self.attaching.iter().map(|attaching| attaching.request.deadline.at).min();
         let sending = self.send_deadlines.first().map(|(at, _)| *at);
         let closing = self.closing.as_ref().map(|closing| closing.deadline.at);
-        [opening, attaching, sending, closing, self.cbs.next_renewal()].into_iter().flatten().min()
+        let asking = self.management.next_deadline();
+        let renewal = self.cbs.next_renewal();
+        [opening, unauthorized, attaching, sending, asking, closing, renewal].into_iter().flatten().min()
     }
 
     fn take_time(&mut self) {
         let now = clock::now();
         self.cbs.renew(&mut self.pump.engine, now);
+        self.expire_unauthorized(now);
         self.expire_attaching(now);
+        self.management.expire(&mut self.pump.engine, now);
         self.expire_sending(now);
         if let Some((deadline, _)) = self.opening.as_ref().filter(|(deadline, _)| deadline.at <= now) {
             let cause = deadline.passed(Step::Open);
@@ -505,26 +481,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if self.closing.as_ref().is_some_and(|closing| closing.deadline.at <= now) {
             self.abandon(Error::ShutDown);
         }
-    }
-
-    fn expire_attaching(&mut self, now: Instant) {
-        let is_late = |attaching: &mut Attaching| attaching.request.deadline.at <= now;
-        for attaching in self.attaching.extract_if(.., is_late).collect::<Vec<_>>() {
-            let step = if attaching.link.is_some() { Step::Attach } else { Step::Authorize };
-            match attaching.link {
-                Some(link) => self.pump.engine.detach(link, None),
-                None => self.expire_authorizing(&attaching.request.audience, now),
-            }
-            let error = attaching.request.deadline.passed(step);
-            attaching.end(Err(error));
-        }
-    }
-
-    fn expire_authorizing(&mut self, audience: &str, now: Instant) {
-        let waits = |other: &Attaching| other.link.is_none() && other.request.audience == audience;
-        let is_wanted = self.attaching.iter().any(waits);
-        let verdict = self.cbs.on_overdue(&mut self.pump.engine, audience, is_wanted, now);
-        self.on_verdicts(verdict);
     }
 
     fn expire_sending(&mut self, now: Instant) {
@@ -551,11 +507,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         self.pump.engine.close(None);
         self.pump.engine.abandon();
         self.take_events();
-    }
-}
-
-impl Attaching {
-    fn end(self, result: Result<Attached, Error>) {
-        let _ = self.request.reply.send(result);
     }
 }

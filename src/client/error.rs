@@ -47,6 +47,8 @@ pub enum Step {
     Authorize,
     /// Waiting for the hub's answer to `attach`.
     Attach,
+    /// Waiting for the answer to a question at `$management`.
+    Answer,
     /// Waiting for link credit: the hub takes no messages now.
     Credit,
     /// Waiting for the network to take the message's first bytes.
@@ -66,6 +68,7 @@ impl Step {
             Self::Open => "opening the AMQP connection; check that the port speaks AMQP (5671 with TLS)",
             Self::Authorize => "waiting for the hub to take the token; try again",
             Self::Attach => "waiting for the hub to attach the link; try again",
+            Self::Answer => "waiting for the answer at $management; try again",
             Self::Credit => "waiting for link credit; the hub takes no messages now: wait longer, or open a new sender",
             Self::Write => "waiting for the network to take the message; the peer may be gone: open a new connection",
             Self::Outcome => "waiting for the outcome; sending again may duplicate: decide, then try again",
@@ -156,6 +159,19 @@ pub enum Error {
         /// The hub's own words, with its TrackingId.
         description: String,
     },
+    /// The namespace does not answer a question about one of its event hubs.
+    #[error("the hub does not tell of {what}: {}; {}", refusal(*.status, .condition, .description), status_advice(*.status))]
+    RequestRefused {
+        /// What was asked about.
+        what: String,
+        /// As in HTTP: 401 without the right, 404 for a hub that does not exist, 400 for a partition that does not. 0 when
+        /// the question itself was not taken.
+        status: i64,
+        /// The hub's error condition; empty when it gave none.
+        condition: String,
+        /// The hub's own words, with its TrackingId.
+        description: String,
+    },
     /// The hub ended a part of the connection; `condition` is its own word, e.g. `amqp:link:detach-forced`.
     #[error("the hub closed the {scope}{}", said(.condition, .description))]
     Closed {
@@ -239,6 +255,7 @@ impl Error {
             | Self::TimedOut { .. }
             | Self::Released => true,
             Self::TokenRefused { status, .. } => matches!(status, 408 | 429 | 500 | 503),
+            Self::RequestRefused { status, .. } => matches!(status, 408 | 429 | 500 | 502 | 503 | 504),
             Self::Closed { condition, description, .. } => {
                 condition.is_empty() || condition::recovery(condition, Some(description)) != Recovery::GiveUp
             }
@@ -254,6 +271,7 @@ impl Error {
             }
             Self::TimedOut { step: Step::Resolve | Step::Connect | Step::Write, .. } => Fault::Network,
             Self::TokenRefused { status: 400..=499, .. }
+            | Self::RequestRefused { status: 400..=499, .. }
             | Self::TlsMissing { .. }
             | Self::EventHubName(_)
             | Self::EmptyBatch
@@ -279,7 +297,9 @@ impl Error {
     /// The hub's error condition, e.g. `amqp:not-found`.
     pub fn condition(&self) -> Option<&str> {
         match self {
-            Self::Closed { condition, .. } if !condition.is_empty() => Some(condition),
+            Self::Closed { condition, .. } | Self::RequestRefused { condition, .. } if !condition.is_empty() => {
+                Some(condition)
+            }
             _ => None,
         }
     }
@@ -287,7 +307,9 @@ impl Error {
     /// The hub's own words.
     pub fn description(&self) -> Option<&str> {
         match self {
-            Self::Closed { description, .. } | Self::TokenRefused { description, .. } => Some(description),
+            Self::Closed { description, .. }
+            | Self::TokenRefused { description, .. }
+            | Self::RequestRefused { description, .. } => Some(description),
             _ => None,
         }
     }
@@ -385,9 +407,20 @@ fn said(condition: &str, description: &str) -> String {
     }
 }
 
+/// The hub's no, as far as it gave words to it.
+fn refusal(status: i64, condition: &str, description: &str) -> String {
+    let status = if status == 0 { String::new() } else { status.to_string() };
+    [status.as_str(), condition, description]
+        .iter()
+        .filter(|word| !word.is_empty())
+        .copied()
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
 fn status_advice(status: i64) -> &'static str {
     match status {
-        401 | 403 => "check the key's name, the key, its Send right, and this machine's clock",
+        401 | 403 => "check the key's name, the key, its rights (Send or Listen), and this machine's clock",
         404 => "check the event hub's name",
         400..=499 => "check the connection string",
         _ => "try again",

@@ -143,11 +143,7 @@ impl Sender {
     /// # Cancel
     /// The link is detached all the same.
     pub async fn close(self) {
-        let (reply, done) = oneshot::channel();
-        let deadline = Deadline::after(self.connection.options.close_timeout);
-        if self.connection.ask(Command::Detach { link: self.link, reply: Some(reply) }).is_ok() {
-            let _ = tokio::time::timeout_at(deadline.at.into(), done).await;
-        }
+        self.connection.detach(self.link).await;
     }
 }
 

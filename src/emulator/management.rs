@@ -6,12 +6,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::wire::condition;
 use crate::wire::event::Event;
+use crate::wire::position::unix_millis;
 use crate::wire::value::{Array, Scalar, Value, put_map_start};
 
 use super::answer::{Answer, property, unexpected_property};
 use super::cbs::claims;
 use super::namespace::Namespace;
-use super::selector::unix_millis;
 use super::sentence;
 use super::store::{PartitionRef, PartitionState, Store};
 

@@ -5,14 +5,11 @@ use std::time::SystemTime;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::wire::event::{Annotations, Event, MessageReader, PARTITION_KEY, Section};
+use crate::wire::position::unix_millis;
+use crate::wire::received::{ENQUEUED_TIME, OFFSET, SEQUENCE_NUMBER};
 use crate::wire::value::{DecodeError, Scalar, put_map_start};
 
-use super::selector::unix_millis;
 use super::store::{LastEnqueued, StoredEvent};
-
-const SEQUENCE_NUMBER: &str = "x-opt-sequence-number";
-const OFFSET: &str = "x-opt-offset";
-const ENQUEUED_TIME: &str = "x-opt-enqueued-time";
 
 /// What is told of the partition beside an event, to a receiver that asked for it.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,5 @@
 //! Where a receiver begins: the text of its source filter. Source: event-hubs-wire 8.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use fe2o3_amqp_types::performatives::Attach;
 use fe2o3_amqp_types::primitives::Value;
 
@@ -79,19 +77,9 @@ fn malformed(why: &str) -> PeerError {
     PeerError::new(condition::ARGUMENT_ERROR, text)
 }
 
-/// Milliseconds since 1970, as annotations and filters count them; negative before.
-pub(super) fn unix_millis(time: SystemTime) -> i64 {
-    let millis = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(since) => millis(since),
-        Err(before) => -millis(before.duration()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn what_sdks_write_is_read() {
@@ -136,8 +124,18 @@ mod tests {
     }
 
     #[test]
-    fn times_are_counted_from_1970_both_ways() {
-        assert_eq!(unix_millis(UNIX_EPOCH + Duration::from_micros(1_999)), 1);
-        assert_eq!(unix_millis(UNIX_EPOCH - Duration::from_millis(5)), -5);
+    fn what_hubwires_receiver_writes_is_read() {
+        use crate::wire::position::Position as Asked;
+        for (asked, position) in [
+            (Asked::Earliest, Position::Offset { from: 0 }),
+            (Asked::Latest, Position::Latest),
+            (Asked::FromOffset("5".into()), Position::Offset { from: 5 }),
+            (Asked::AfterOffset("5".into()), Position::Offset { from: 6 }),
+            (Asked::FromSequenceNumber(5), Position::SequenceNumber { from: 5 }),
+            (Asked::AfterSequenceNumber(5), Position::SequenceNumber { from: 6 }),
+            (Asked::FromEnqueuedTime(std::time::UNIX_EPOCH), Position::EnqueuedTime { from_unix_millis: 0 }),
+        ] {
+            assert_eq!(Position::parse(&asked.selector()), Ok(position), "{asked:?}");
+        }
     }
 }

@@ -11,11 +11,12 @@ use crate::wire::condition;
 use crate::wire::event::Event;
 use crate::wire::frame::PeerError;
 use crate::wire::partition::partition_for_key;
+use crate::wire::position::unix_millis;
 use crate::wire::value::DecodeError;
 
 use super::namespace::{Destination, Hub};
 use super::publication::{Publication, Span};
-use super::selector::{Position, unix_millis};
+use super::selector::Position;
 
 /// An event as a hub holds it.
 #[derive(Clone, Debug)]

@@ -53,6 +53,20 @@ pub(crate) struct Attach {
 }
 
 impl Attach {
+    /// A link without anything but its name and its role.
+    pub(crate) fn new(name: String, role: LinkRole) -> Self {
+        Self {
+            name,
+            role,
+            source: None,
+            target: None,
+            selector: None,
+            max_message_size: 0,
+            desired_capabilities: Vec::new(),
+            properties: None,
+        }
+    }
+
     /// Our end of the link.
     pub(super) fn half(&self, delivery_count: u32) -> Half {
         match self.role {

@@ -1,12 +1,16 @@
 //! Text and bytes: everything that is neither a socket, nor a clock, nor a task.
 
+pub(crate) mod answer;
 pub mod batch;
 pub mod condition;
 pub mod connection_string;
 pub mod event;
 pub(crate) mod frame;
+pub mod management;
 pub mod partition;
+pub mod position;
 pub(crate) mod put_token;
+pub mod received;
 pub mod sas;
 pub mod secret;
 pub(crate) mod shape;

@@ -1,5 +1,4 @@
-//! The request that shows a hub a token, and the hub's answer, as messages.
-//! Source: event-hubs-wire 5.2 and 5.3.
+//! The request that shows a hub a token, as a message. Source: event-hubs-wire 5.2.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -10,9 +9,7 @@ use fe2o3_amqp_types::messaging::message::__private::Serializable;
 use fe2o3_amqp_types::messaging::{AmqpValue, MessageId, Properties};
 use fe2o3_amqp_types::primitives::Timestamp;
 
-use super::event::{Event, MessageId as EventMessageId};
 use super::sas::SasToken;
-use super::value::{DecodeError, Value};
 
 /// The type that a shared access signature has in a put-token request.
 const SAS_TOKEN_TYPE: &str = "servicebus.windows.net:sastoken";
@@ -39,33 +36,4 @@ fn expiration(unix_secs: u64) -> Timestamp {
         UNIX_EPOCH.checked_add(Duration::from_secs(unix_secs)).and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     let millis = since_epoch.and_then(|span| i64::try_from(span.as_millis()).ok());
     Timestamp::from_milliseconds(millis.unwrap_or(i64::MAX))
-}
-
-/// The hub's answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
-    /// The message-id of the request it answers, when it is one of ours.
-    pub(crate) correlation_id: Option<u64>,
-    /// As in HTTP: any 2xx is a yes.
-    pub(crate) status: i64,
-    pub(crate) description: String,
-}
-
-impl Answer {
-    pub(crate) fn decode(message: &Bytes) -> Result<Self, DecodeError> {
-        let answer = Event::decode(message)?;
-        let correlation_id = match answer.properties().and_then(|properties| properties.correlation_id.as_ref()) {
-            Some(EventMessageId::Ulong(id)) => Some(*id),
-            _ => None,
-        };
-        // Both spellings are in use. Source: event-hubs-wire 5.3.
-        let property = |kebab, camel| answer.property(kebab).or_else(|| answer.property(camel));
-        let status = property("status-code", "statusCode").and_then(Value::as_i64).unwrap_or(0);
-        let description = property("status-description", "statusDescription").and_then(Value::as_str);
-        Ok(Self { correlation_id, status, description: description.unwrap_or_default().to_owned() })
-    }
-
-    pub(crate) fn is_success(&self) -> bool {
-        (200..300).contains(&self.status)
-    }
 }

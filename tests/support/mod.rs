@@ -1,7 +1,7 @@
 //! What the tests of client and emulator share.
 #![allow(dead_code, unreachable_pub, reason = "each test file takes what it needs")]
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use hubwire::emulator::{Builder, Emulator};
 use hubwire::{Batch, Connection, ConnectionString, Options, Sender};
@@ -18,6 +18,16 @@ pub fn emulator() -> Emulator {
 /// An emulator with one event hub, and otherwise as `builder` has it.
 pub fn built(builder: Builder) -> Emulator {
     builder.event_hub(HUB, 4).build().expect("a hub that can be built")
+}
+
+/// An emulator that lets a publisher's link rest for as long as it likes: for tests of what else time brings.
+pub fn restful() -> Emulator {
+    built(restful_builder())
+}
+
+/// See [`restful`].
+pub fn restful_builder() -> Builder {
+    Emulator::builder().link_idle_timeout(Duration::from_secs(30 * 86_400))
 }
 
 /// The emulator's own connection string.
