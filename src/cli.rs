@@ -1,4 +1,4 @@
-//! The `hubwire` command: `send` and `emulator`.
+//! The `hubwire` command: `send`, `receive`, `info` and `emulator`.
 //!
 //! [`run`] takes the arguments and gives back the exit code; everything between is here. What the command promises is
 //! in `docs/command-line.md`.
@@ -6,11 +6,14 @@
 mod args;
 mod emulator;
 mod failure;
+mod info;
 mod input;
 mod json;
 mod output;
+mod printer;
 mod progress;
 mod publish;
+mod receive;
 mod report;
 mod rule;
 mod send;
@@ -44,6 +47,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let code = runtime.block_on(async {
         match cli.command {
             Command::Send(args) => send::run(args).await,
+            Command::Receive(args) => receive::run(args).await,
+            Command::Info(args) => info::run(args).await,
             Command::Emulator(args) => emulator::run(*args).await,
         }
     });

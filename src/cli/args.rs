@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::receive::{format, from, from::From};
 use super::rule::{self, RuleArg};
+use crate::DEFAULT_CONSUMER_GROUP;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Why a connection string is no argument, and what to do instead.
@@ -29,6 +31,24 @@ const SEND_EXAMPLES: &str = r#"Examples:
   hubwire send --input readings.txt --partition-key device-42 --output json
   hubwire send --emulator 'try it without Azure'"#;
 
+const RECEIVE_EXAMPLES: &str = r#"Examples:
+  hubwire receive
+  hubwire receive --follow --from latest --output jsonl
+  hubwire receive --partition-id 0 --from sequence:1000 --count 10
+  hubwire receive --from 15m --print '%p %q %T %k: %s\n'
+  hubwire receive --output jsonl | EVENTHUB_NAME=copy hubwire send --format jsonl"#;
+
+const FORMAT: &str = "\
+In --print:
+  %s body              %S its bytes         %k partition key     %K its bytes
+  %t event hub         %p partition id      %q sequence number   %o offset
+  %T enqueued, in milliseconds since 1970   %D the same as a date
+  %h properties as name=value,...           %% a percent sign    \\n \\t \\r \\0 \\\\ \\xHH";
+
+const INFO_EXAMPLES: &str = "Examples:
+  hubwire info
+  hubwire info --event-hub telemetry --output json";
+
 const EMULATOR_EXAMPLES: &str = "Examples:
   hubwire emulator
   hubwire emulator --event-hub telemetry:4 --event-hub audit --print-events
@@ -51,12 +71,42 @@ pub(super) enum Command {
     /// of how many the outcome is unknown. Nothing is sent twice: a failure is reported, not retried.
     #[command(after_help = SEND_EXAMPLES, after_long_help = format!("{SEND_EXAMPLES}\n\n{EXIT_CODES}"))]
     Send(Box<SendArgs>),
+    /// Receive events from one partition or all, and print them.
+    ///
+    /// Reads what the event hub holds, oldest first in each partition, and ends there; with --follow it goes on with
+    /// what comes. Events go to standard output, all else to standard error. What --output jsonl prints, `hubwire send
+    /// --format jsonl` takes: a hub can be copied by a pipe.
+    #[command(after_help = RECEIVE_EXAMPLES, after_long_help = format!("{RECEIVE_EXAMPLES}\n\n{FORMAT}\n\n{EXIT_CODES}"))]
+    Receive(Box<ReceiveArgs>),
+    /// Tell what an event hub is: its partitions, and how far each has come.
+    #[command(after_help = INFO_EXAMPLES, after_long_help = format!("{INFO_EXAMPLES}\n\n{EXIT_CODES}"))]
+    Info(Box<InfoArgs>),
     /// Run an Event Hubs namespace on this machine, in memory, for programs to publish to.
     ///
     /// It prints a connection string to paste, then a line `hubwire emulator ready on <address>`, and runs until
     /// Ctrl-C or SIGTERM.
     #[command(after_help = EMULATOR_EXAMPLES)]
     Emulator(Box<EmulatorArgs>),
+}
+
+/// Which event hub, and by what right.
+#[derive(Debug, Args)]
+pub(super) struct WhereTo {
+    /// Read the connection string from this file instead of CONNECTION_STR
+    #[arg(long, value_name = "FILE")]
+    pub(super) connection_string_file: Option<PathBuf>,
+
+    /// Not taken: arguments show in process lists
+    #[arg(long, hide = true, num_args = 0..=1)]
+    pub(super) connection_string: Option<Option<OsString>>,
+
+    /// The event hub; else EVENTHUB_NAME from the environment, else EntityPath of the connection string
+    #[arg(short, long, value_name = "NAME")]
+    pub(super) event_hub: Option<String>,
+
+    /// Trust the certificates in this PEM file beside the bundled ones
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -77,17 +127,8 @@ pub(super) struct SendArgs {
     #[arg(long)]
     pub(super) keep_empty: bool,
 
-    /// Read the connection string from this file instead of CONNECTION_STR
-    #[arg(long, value_name = "FILE")]
-    pub(super) connection_string_file: Option<PathBuf>,
-
-    /// Not taken: arguments show in process lists
-    #[arg(long, hide = true, num_args = 0..=1)]
-    pub(super) connection_string: Option<Option<OsString>>,
-
-    /// The event hub; else EVENTHUB_NAME from the environment, else EntityPath of the connection string
-    #[arg(short, long, value_name = "NAME")]
-    pub(super) event_hub: Option<String>,
+    #[command(flatten)]
+    pub(super) to: WhereTo,
 
     /// Send to an emulator inside this process: needs no connection string, and its events end with it
     #[arg(long, conflicts_with_all = ["connection_string_file", "ca_file"])]
@@ -121,10 +162,6 @@ pub(super) struct SendArgs {
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub(super) in_flight: u16,
 
-    /// Trust the certificates in this PEM file beside the bundled ones
-    #[arg(long, value_name = "FILE")]
-    pub(super) ca_file: Option<PathBuf>,
-
     /// How the result is told
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub(super) output: Output,
@@ -156,6 +193,98 @@ pub(super) enum Output {
     /// A sentence
     Text,
     /// One JSON object, on failure too
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReceiveArgs {
+    #[command(flatten)]
+    pub(super) to: WhereTo,
+
+    /// Read this partition alone; may be repeated [default: all]
+    #[arg(short, long = "partition-id", value_name = "N")]
+    pub(super) partition_ids: Vec<String>,
+
+    /// Read as this consumer group
+    #[arg(short = 'g', long, value_name = "GROUP", default_value = DEFAULT_CONSUMER_GROUP)]
+    pub(super) consumer_group: String,
+
+    /// Where to begin: earliest, latest, offset:N, sequence:N (that event included), a time such as 2026-11-22T09:05:00Z,
+    /// or a span such as 15m before now
+    #[arg(long, value_name = "WHERE", default_value = "earliest", value_parser = from::parse)]
+    pub(super) from: From,
+
+    /// Go on with what comes, until Ctrl-C, --count or --timeout
+    #[arg(short = 'F', long)]
+    pub(super) follow: bool,
+
+    /// End after so many events
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) count: Option<u64>,
+
+    /// End when no event has come for so long
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(super) timeout: Option<Duration>,
+
+    /// How events are printed
+    #[arg(short, long, value_enum, default_value_t = Rendering::Text)]
+    pub(super) output: Rendering,
+
+    /// Print each event by this format; see --help
+    #[arg(long, value_name = "FORMAT", value_parser = format::Format::parse, conflicts_with = "output")]
+    pub(super) print: Option<format::Format>,
+
+    /// Be the only reader of these partitions: take them over from readers of a lower level
+    #[arg(long, value_name = "LEVEL")]
+    pub(super) owner_level: Option<i64>,
+
+    /// Ask how far each partition has come: told in jsonl, and at the end
+    #[arg(long)]
+    pub(super) metrics: bool,
+
+    /// Events that a partition may have under way
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) credit: u32,
+
+    /// Say nothing but errors on standard error
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+}
+
+/// How a received event is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Rendering {
+    /// Each body, and a line's end
+    Text,
+    /// Each event as a line of JSON, as `hubwire send --format jsonl` takes it
+    Jsonl,
+    /// The bodies, one behind the other, as they are
+    Raw,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InfoArgs {
+    #[command(flatten)]
+    pub(super) to: WhereTo,
+
+    /// Tell of this partition alone; may be repeated [default: all]
+    #[arg(short, long = "partition-id", value_name = "N")]
+    pub(super) partition_ids: Vec<String>,
+
+    /// How it is told
+    #[arg(short, long, value_enum, default_value_t = InfoOutput::Text)]
+    pub(super) output: InfoOutput,
+
+    /// Time for each of: connecting, and an answer
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(super) timeout: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum InfoOutput {
+    /// A table
+    Text,
+    /// One JSON object
     Json,
 }
 

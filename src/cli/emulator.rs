@@ -256,7 +256,7 @@ impl Printing {
         let seen = emulator.stored_count();
         for (event_hub, partition_id, next) in &mut self.positions {
             for stored in emulator.events_from(event_hub, *partition_id, *next).unwrap_or_default() {
-                if self.lines.send(json::line(event_hub, &stored)).await.is_err() {
+                if self.lines.send(json::stored_line(event_hub, &stored)).await.is_err() {
                     return false;
                 }
                 *next = stored.sequence_number + 1;

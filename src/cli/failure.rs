@@ -130,7 +130,9 @@ fn without_advice(error: &Error) -> String {
 
 fn kind_of(error: &Error) -> Kind {
     match error {
-        Error::TokenRefused { .. } | Error::Closed { .. } if !error.is_retryable() => Kind::Refused,
+        Error::TokenRefused { .. } | Error::RequestRefused { .. } | Error::Closed { .. } if !error.is_retryable() => {
+            Kind::Refused
+        }
         Error::TlsMissing { .. } => Kind::Configuration,
         _ => Kind::Unreachable,
     }

@@ -168,7 +168,8 @@ pub(super) fn size(bytes: u64) -> String {
     }
 }
 
-fn time(elapsed: Duration) -> String {
+/// A span, as people read it.
+pub(super) fn time(elapsed: Duration) -> String {
     let millis = elapsed.as_secs_f64() * 1e3;
     if millis < 1_000.0 { format!("{millis:.1} ms") } else { format!("{:.2} s", millis / 1e3) }
 }

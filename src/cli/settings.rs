@@ -12,7 +12,7 @@ use crate::Options;
 use crate::wire::connection_string::{ConnectionString, EventHubNameError};
 use crate::wire::secret::{MASK, Secret, printable};
 
-use super::args::{CONNECTION_STRING_ADVICE, SendArgs};
+use super::args::{CONNECTION_STRING_ADVICE, SendArgs, WhereTo};
 use super::emulator::DEFAULT_EVENT_HUB;
 use super::failure::Failure;
 
@@ -50,19 +50,38 @@ impl Destination {
 
 /// Reads everything that says where to. Nothing is connected yet.
 pub(super) fn destination(args: &SendArgs) -> Result<Destination, Failure> {
-    if args.connection_string.is_some() {
-        return Err(Failure::input(CONNECTION_STRING_ADVICE));
+    if !args.emulator {
+        let Network { connection_string, event_hub, source } = network(&args.to)?;
+        return Ok(Destination::Network { connection_string: Box::new(connection_string), event_hub, source });
     }
-    let named = NamedHub::of(args)?;
-    if args.emulator {
-        let event_hub = named.map_or_else(|| DEFAULT_EVENT_HUB.to_owned(), |named| named.name);
-        return Ok(Destination::Emulator { event_hub });
-    }
-    let (text, source) = connection_string_text(args)?;
+    refuse_argument(&args.to)?;
+    let named = NamedHub::of(&args.to)?;
+    let event_hub = named.map_or_else(|| DEFAULT_EVENT_HUB.to_owned(), |named| named.name);
+    Ok(Destination::Emulator { event_hub })
+}
+
+/// A hub at the end of a network.
+#[derive(Debug)]
+pub(super) struct Network {
+    pub(super) connection_string: ConnectionString,
+    pub(super) event_hub: String,
+    /// Where the connection string comes from.
+    pub(super) source: String,
+}
+
+/// The same where there is no emulator in this process.
+pub(super) fn network(to: &WhereTo) -> Result<Network, Failure> {
+    refuse_argument(to)?;
+    let named = NamedHub::of(to)?;
+    let (text, source) = connection_string_text(to)?;
     let parsed = ConnectionString::parse(text.expose());
     let connection_string = parsed.map_err(|error| Failure::configuration(format!("{source}: {error}")))?;
     let event_hub = event_hub(&connection_string, named.as_ref())?;
-    Ok(Destination::Network { connection_string: Box::new(connection_string), event_hub, source })
+    Ok(Network { connection_string, event_hub, source })
+}
+
+fn refuse_argument(to: &WhereTo) -> Result<(), Failure> {
+    if to.connection_string.is_some() { Err(Failure::input(CONNECTION_STRING_ADVICE)) } else { Ok(()) }
 }
 
 /// An event hub that is named beside the connection string, and where.
@@ -72,8 +91,8 @@ struct NamedHub {
 }
 
 impl NamedHub {
-    fn of(args: &SendArgs) -> Result<Option<Self>, Failure> {
-        if let Some(name) = &args.event_hub {
+    fn of(to: &WhereTo) -> Result<Option<Self>, Failure> {
+        if let Some(name) = &to.event_hub {
             return Ok(Some(Self { name: name.clone(), source: "--event-hub" }));
         }
         let name = variable(EVENT_HUB_VARIABLE)?;
@@ -101,8 +120,8 @@ fn event_hub(connection_string: &ConnectionString, named: Option<&NamedHub>) -> 
     })
 }
 
-fn connection_string_text(args: &SendArgs) -> Result<(Secret, String), Failure> {
-    if let Some(path) = &args.connection_string_file {
+fn connection_string_text(to: &WhereTo) -> Result<(Secret, String), Failure> {
+    if let Some(path) = &to.connection_string_file {
         return Ok((read_secret(path, "the connection string")?, printable(&path.to_string_lossy()).to_owned()));
     }
     match variable(CONNECTION_STRING_VARIABLE)? {
@@ -155,13 +174,13 @@ fn advice(path: &Path) -> &'static str {
     "check the path, which is not shown, for it could be the secret itself"
 }
 
-/// How to connect.
-pub(super) fn options(args: &SendArgs) -> Result<Options, Failure> {
+/// How to connect. `timeout` is for each of connecting, attaching or asking, and sending.
+pub(super) fn options(to: &WhereTo, timeout: Option<Duration>) -> Result<Options, Failure> {
     let mut options = Options::default();
-    if let Some(timeout) = args.timeout {
+    if let Some(timeout) = timeout {
         options = options.open_timeout(timeout).send_timeout(timeout).close_timeout(timeout.min(CLOSE_TIMEOUT));
     }
-    if let Some(path) = &args.ca_file {
+    if let Some(path) = &to.ca_file {
         options = options.root_certificates_pem(certificates(path)?);
     }
     Ok(options)

@@ -160,7 +160,7 @@ pub enum Error {
         description: String,
     },
     /// The namespace does not answer a question about one of its event hubs.
-    #[error("the hub does not tell of {what}: {}; {}", refusal(*.status, .condition, .description), status_advice(*.status))]
+    #[error("the hub does not tell of {what}: {}; {}", refusal(*.status, .condition, .description), request_advice(*.status))]
     RequestRefused {
         /// What was asked about.
         what: String,
@@ -416,6 +416,13 @@ fn refusal(status: i64, condition: &str, description: &str) -> String {
         .copied()
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+fn request_advice(status: i64) -> &'static str {
+    match status {
+        400 | 404 => "check the event hub's name and the partition's id",
+        status => status_advice(status),
+    }
 }
 
 fn status_advice(status: i64) -> &'static str {

@@ -4,9 +4,10 @@ use std::time::SystemTime;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::wire::event::{Annotations, Event, MessageReader, PARTITION_KEY, Section};
+use crate::wire::event::{
+    Annotations, ENQUEUED_TIME, Event, HUBS_ANNOTATIONS, MessageReader, OFFSET, PARTITION_KEY, SEQUENCE_NUMBER, Section,
+};
 use crate::wire::position::unix_millis;
-use crate::wire::received::{ENQUEUED_TIME, OFFSET, SEQUENCE_NUMBER};
 use crate::wire::value::{DecodeError, Scalar, put_map_start};
 
 use super::store::{LastEnqueued, StoredEvent};
@@ -113,7 +114,7 @@ fn put_map(out: &mut BytesMut, section: u8, pairs: usize, content: &[u8]) {
 
 /// Whether only the hub may say it.
 fn is_hubs(annotation: &str) -> bool {
-    matches!(annotation, SEQUENCE_NUMBER | OFFSET | ENQUEUED_TIME | PARTITION_KEY)
+    HUBS_ANNOTATIONS.contains(&annotation)
 }
 
 #[cfg(test)]

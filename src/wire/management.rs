@@ -131,7 +131,7 @@ fn texts(value: Option<&Value>) -> Option<Vec<String>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::wire::event::MessageId;
     use crate::wire::sas::sign;
@@ -140,6 +140,19 @@ mod tests {
 
     fn map(entries: Vec<(&str, Value)>) -> Value {
         Value::Map(entries.into_iter().map(|(key, value)| (key.into(), value)).collect())
+    }
+
+    /// What a partition that is not empty answers with.
+    pub(crate) fn partition(first: i64, last: i64, offset: &str, time: SystemTime) -> Value {
+        map(vec![
+            ("name", Value::from("hub")),
+            ("partition", "0".into()),
+            ("begin_sequence_number", Value::Long(first)),
+            ("last_enqueued_sequence_number", Value::Long(last)),
+            ("last_enqueued_offset", offset.into()),
+            ("last_enqueued_time_utc", Value::Timestamp(crate::wire::position::unix_millis(time))),
+            ("is_partition_empty", false.into()),
+        ])
     }
 
     #[test]
@@ -181,21 +194,15 @@ mod tests {
 
     #[test]
     fn what_an_answer_lacks_is_named() {
-        let whole = [
-            ("name", Value::from("hub")),
-            ("partition", "0".into()),
-            ("begin_sequence_number", Value::Long(5)),
-            ("last_enqueued_sequence_number", Value::Long(7)),
-            ("last_enqueued_offset", "90".into()),
-            ("last_enqueued_time_utc", Value::Timestamp(1_000)),
-            ("is_partition_empty", true.into()),
-        ];
-        let properties = PartitionProperties::of_value(&map(whole.to_vec())).unwrap();
-        assert_eq!(properties.last_enqueued_time, Some(UNIX_EPOCH + Duration::from_secs(1)));
-        assert_eq!((properties.beginning_sequence_number, properties.is_empty), (5, true));
-        for (missing, _) in &whole {
-            let rest = whole.iter().filter(|(key, _)| key != missing).cloned().collect();
-            assert_eq!(PartitionProperties::of_value(&map(rest)), Err(*missing));
+        let second = UNIX_EPOCH + Duration::from_secs(1);
+        let whole = partition(5, 7, "90", second);
+        let properties = PartitionProperties::of_value(&whole).unwrap();
+        assert_eq!(properties.last_enqueued_time, Some(second));
+        assert_eq!((properties.beginning_sequence_number, properties.is_empty), (5, false));
+        let Value::Map(entries) = &whole else { panic!("a map") };
+        for (missing, _) in entries {
+            let rest = entries.iter().filter(|(key, _)| key != missing).cloned().collect();
+            assert_eq!(PartitionProperties::of_value(&Value::Map(rest)).ok(), None, "{missing:?}");
         }
         assert_eq!(PartitionProperties::of_value(&Value::Null), Err("last_enqueued_sequence_number"));
     }

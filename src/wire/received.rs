@@ -4,19 +4,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use super::event::{Annotations, Event};
+use super::event::{Annotations, ENQUEUED_TIME, Event, OFFSET, SEQUENCE_NUMBER};
 use super::position::Position;
 use super::value::{DecodeError, Value};
-
-pub(crate) const SEQUENCE_NUMBER: &str = "x-opt-sequence-number";
-pub(crate) const OFFSET: &str = "x-opt-offset";
-pub(crate) const ENQUEUED_TIME: &str = "x-opt-enqueued-time";
 
 /// An event that came from a hub.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ReceivedEvent {
-    /// The event, with the hub's annotations in it.
+    /// The event, with the hub's annotations in it; [`Event::into_published`] takes them out.
     pub event: Event,
     /// Its place in the partition.
     pub sequence_number: i64,

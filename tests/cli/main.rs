@@ -3,6 +3,7 @@
 mod emulator;
 mod failures;
 mod input;
+mod receive;
 mod streams;
 mod support;
 
@@ -45,7 +46,14 @@ fn quiet_is_quiet_when_all_is_well() {
 
 #[test]
 fn help_and_version_are_answers_not_errors() {
-    for args in [&["--help"][..], &["send", "--help"], &["send", "-h"], &["emulator", "--help"]] {
+    for args in [
+        &["--help"][..],
+        &["send", "--help"],
+        &["send", "-h"],
+        &["receive", "--help"],
+        &["info", "-h"],
+        &["emulator", "--help"],
+    ] {
         let run = support::hubwire(args, "", &[]);
         assert_eq!(run.code, 0, "{run:?}");
         assert!(run.stdout.contains("Usage: hubwire"), "{run:?}");

@@ -100,6 +100,14 @@ impl Running {
         Self::ready(child, stdout)
     }
 
+    /// Starts `hubwire receive`.
+    pub(crate) fn receive(connection_string: &str, args: &[&str]) -> Self {
+        let args = [&["receive"], args].concat();
+        let mut child = command(&args, &[("CONNECTION_STR", connection_string)]).spawn().unwrap();
+        let stdout = child.stdout.take().map(BufReader::new);
+        Self { child, stdout, introduction: Vec::new() }
+    }
+
     /// The same with standard output to the file `path`.
     pub(crate) fn emulator_into(path: &str, args: &[&str]) -> Self {
         let args = [&["emulator", "--listen", "127.0.0.1:0"], args].concat();

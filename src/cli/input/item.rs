@@ -79,11 +79,20 @@ impl Template {
     }
 
     pub(super) fn event(&self, body: Bytes) -> Event {
-        let mut event = Event::new(body);
-        if let Some(content_type) = &self.content_type {
-            event = event.with_content_type(content_type);
-        }
-        self.properties.iter().fold(event, |event, (name, value)| event.with_property(name, value.as_str()))
+        self.put_on(Event::new(body))
+    }
+
+    /// Adds what the options say to an event that does not say it itself.
+    pub(super) fn put_on(&self, event: Event) -> Event {
+        let has_type = event.properties().is_some_and(|properties| properties.content_type.is_some());
+        let event = match &self.content_type {
+            Some(content_type) if !has_type => event.with_content_type(content_type),
+            _ => event,
+        };
+        self.properties.iter().fold(event, |event, (name, value)| match event.property(name) {
+            Some(_) => event,
+            None => event.with_property(name, value.as_str()),
+        })
     }
 
     /// The key of an event that may name one of its own.

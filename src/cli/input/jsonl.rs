@@ -10,14 +10,14 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use serde_json::Value as Json;
 
 use crate::Event;
-use crate::wire::event::MessageId;
+use crate::wire::event::{MessageId, Properties};
 use crate::wire::value::Value;
 
 use super::item::{Item, Template, check_content_type};
 use crate::cli::json;
 
-/// Members that `hubwire emulator --print-events` writes and that a publisher has no say in.
-const IGNORED: [&str; 5] = ["event_hub", "partition", "sequence_number", "offset", "enqueued_time"];
+/// Members that `hubwire receive` writes and that a publisher has no say in.
+const IGNORED: [&str; 6] = ["event_hub", "partition", "sequence_number", "offset", "enqueued_time", "last_enqueued"];
 
 /// Reads `text`: a JSON string, or an object of the members documented in docs/command-line.md.
 pub(super) fn item(text: &[u8], number: u64, template: &Template) -> Result<Item, String> {
@@ -30,12 +30,9 @@ pub(super) fn item(text: &[u8], number: u64, template: &Template) -> Result<Item
     for (name, value) in members.each_once()? {
         fields.set(&name, value).map_err(|why| format!("{name}: {why}"))?;
     }
-    let Some(body) = fields.body.take() else {
-        return Err("no body; add `body` (text) or `body_base64`".to_owned());
-    };
     let partition_key = fields.partition_key.take();
     let partition_key = template.partition_key(partition_key).map_err(|why| format!("partition_key: {why}"))?;
-    let event = fields.put_on(template.event(body));
+    let event = fields.event(template)?;
     event.check().map_err(|error| error.to_string())?;
     Ok(Item { number, event, partition_key })
 }
@@ -46,31 +43,43 @@ struct Fields<'a> {
     /// All of them, as they were written.
     text: &'a [u8],
     body: Option<Bytes>,
+    /// A whole message, in place of all that follows.
+    message: Option<Event>,
     partition_key: Option<String>,
-    content_type: Option<String>,
-    message_id: Option<MessageId>,
-    correlation_id: Option<MessageId>,
-    properties: Vec<(String, Value)>,
+    properties: Properties,
+    message_id_type: Option<String>,
+    correlation_id_type: Option<String>,
+    application_properties: Vec<(String, Json)>,
+    property_types: Vec<(String, String)>,
+    /// A member was there that tells of the content.
+    has_content: bool,
 }
 
 impl Fields<'_> {
     fn set(&mut self, name: &str, value: Node) -> Result<(), String> {
         match name {
-            "body" => self.set_body(string(value)?.into()),
-            "body_base64" => self.set_body(base64(&string(value)?)?),
-            "partition_key" => string(value).map(|key| self.partition_key = Some(key)),
-            "content_type" => {
-                let content_type = string(value)?;
-                check_content_type(&content_type)?;
-                self.content_type = Some(content_type);
-                Ok(())
+            "partition_key" => self.partition_key = Some(string(value)?),
+            "amqp_base64" => self.message = Some(message(&base64(&string(value)?)?)?),
+            name if IGNORED.contains(&name) => {}
+            _ => {
+                self.has_content = true;
+                return self.set_content(name, value);
             }
-            "message_id" => id(value).map(|id| self.message_id = Some(id)),
-            "correlation_id" => id(value).map(|id| self.correlation_id = Some(id)),
-            "properties" => properties(value, self.text).map(|properties| self.properties = properties),
-            name if IGNORED.contains(&name) => Ok(()),
-            _ => Err("unknown member; take it out, or put it into `properties`".to_owned()),
         }
+        Ok(())
+    }
+
+    fn set_content(&mut self, name: &str, value: Node) -> Result<(), String> {
+        match name {
+            "body" => self.set_body(string(value)?.into())?,
+            "body_base64" => self.set_body(base64(&string(value)?)?)?,
+            "properties" => self.application_properties = properties(value)?,
+            "property_types" => self.property_types = property_types(value)?,
+            "message_id_type" => self.message_id_type = Some(string(value)?),
+            "correlation_id_type" => self.correlation_id_type = Some(string(value)?),
+            _ => return set_property(&mut self.properties, name, value),
+        }
+        Ok(())
     }
 
     fn set_body(&mut self, body: Bytes) -> Result<(), String> {
@@ -80,18 +89,101 @@ impl Fields<'_> {
         }
     }
 
-    fn put_on(self, mut event: Event) -> Event {
-        if let Some(content_type) = self.content_type {
-            event = event.with_content_type(content_type);
+    fn event(mut self, template: &Template) -> Result<Event, String> {
+        match (self.message.take(), self.has_content) {
+            (Some(_), true) => {
+                Err("amqp_base64: is the whole event; take out what else tells of its content, or it".to_owned())
+            }
+            (Some(message), false) => Ok(template.put_on(message)),
+            (None, _) => {
+                let body = self.body.take().ok_or("no body; add `body` (text), `body_base64` or `amqp_base64`")?;
+                self.put_on(template.event(body))
+            }
         }
-        if let Some(id) = self.message_id {
-            event = event.with_message_id(id);
-        }
-        if let Some(id) = self.correlation_id {
-            event = event.with_correlation_id(id);
-        }
-        self.properties.into_iter().fold(event, |event, (name, value)| event.with_property(name, value))
     }
+
+    /// An event's own words win over those of the options.
+    fn put_on(self, event: Event) -> Result<Event, String> {
+        let Self { text, mut properties, message_id_type, correlation_id_type, property_types, .. } = self;
+        for (name, id, type_name) in [
+            ("message_id_type", &mut properties.message_id, message_id_type),
+            ("correlation_id_type", &mut properties.correlation_id, correlation_id_type),
+        ] {
+            retype(id, type_name.as_deref()).map_err(|why| format!("{name}: {why}"))?;
+        }
+        let own_type = properties.content_type.take();
+        let content_type = own_type.or_else(|| event.properties()?.content_type.clone());
+        let properties = Properties { content_type, ..properties };
+        let mut event = if properties == Properties::default() { event } else { event.with_properties(properties) };
+        for (name, type_name) in &property_types {
+            if !self.application_properties.iter().any(|(other, _)| other == name) {
+                return Err(format!("property_types: {name}: there is no property of that name ({type_name})"));
+            }
+        }
+        for (name, json) in self.application_properties {
+            let type_name = property_types.iter().find(|(other, _)| *other == name).map(|(_, type_name)| type_name);
+            let value = match type_name {
+                Some(type_name) => json::read(&json, type_name),
+                None => property(&json, text),
+            };
+            event = event.with_property(name.as_str(), value.map_err(|why| format!("properties: {name}: {why}"))?);
+        }
+        Ok(event)
+    }
+}
+
+fn message(encoded: &Bytes) -> Result<Event, String> {
+    Event::decode(encoded).map(Event::into_published).map_err(|error| format!("no AMQP message: {error}"))
+}
+
+fn set_property(properties: &mut Properties, name: &str, value: Node) -> Result<(), String> {
+    match name {
+        "content_type" => properties.content_type = Some(mime_type(value)?),
+        "content_encoding" => properties.content_encoding = Some(mime_type(value)?),
+        "message_id" => properties.message_id = Some(id(value)?),
+        "correlation_id" => properties.correlation_id = Some(id(value)?),
+        "user_id_base64" => properties.user_id = Some(base64(&string(value)?)?),
+        "to" => properties.to = Some(string(value)?),
+        "subject" => properties.subject = Some(string(value)?),
+        "reply_to" => properties.reply_to = Some(string(value)?),
+        "absolute_expiry_unix_millis" => properties.absolute_expiry_unix_millis = Some(whole(value)?),
+        "creation_unix_millis" => properties.creation_unix_millis = Some(whole(value)?),
+        "group_id" => properties.group_id = Some(string(value)?),
+        "group_sequence" => properties.group_sequence = Some(group_sequence(value)?),
+        "reply_to_group_id" => properties.reply_to_group_id = Some(string(value)?),
+        _ => return Err("unknown member; take it out, or put it into `properties`".to_owned()),
+    }
+    Ok(())
+}
+
+/// A name that travels as a symbol.
+fn mime_type(value: Node) -> Result<String, String> {
+    let text = string(value)?;
+    check_content_type(&text)?;
+    Ok(text)
+}
+
+fn whole(value: Node) -> Result<i64, String> {
+    let value = value.plain();
+    value.as_i64().ok_or_else(|| expected("a whole number of milliseconds", &value))
+}
+
+fn group_sequence(value: Node) -> Result<u32, String> {
+    let value = value.plain();
+    let number = value.as_u64().and_then(|number| number.try_into().ok());
+    number.ok_or_else(|| expected("a whole number from 0 to 4294967295", &value))
+}
+
+/// Makes an id that was read as text what it was.
+fn retype(id: &mut Option<MessageId>, type_name: Option<&str>) -> Result<(), String> {
+    let Some(type_name) = type_name else { return Ok(()) };
+    let Some(MessageId::String(text)) = id else { return Err("there is no id that is a text".to_owned()) };
+    *id = Some(match type_name {
+        "uuid" => MessageId::Uuid(json::uuid(text).ok_or_else(|| format!("`{text}` is no uuid"))?),
+        "binary" => MessageId::Binary(base64(text)?),
+        other => return Err(format!("`{other}`: use uuid or binary")),
+    });
+    Ok(())
 }
 
 fn string(value: Node) -> Result<String, String> {
@@ -114,16 +206,25 @@ fn id(value: Node) -> Result<MessageId, String> {
     }
 }
 
-fn properties(value: Node, text: &[u8]) -> Result<Vec<(String, Value)>, String> {
-    let members = match value {
-        Node::Object(members) => members.each_once()?,
-        Node::Value(value) => return Err(expected("an object", &value)),
-    };
-    let typed = members.into_iter().map(|(name, value)| match property(&value.plain(), text) {
-        Ok(value) => Ok((name, value)),
-        Err(why) => Err(format!("{name}: {why}")),
-    });
-    typed.collect()
+fn properties(value: Node) -> Result<Vec<(String, Json)>, String> {
+    let members = object(value)?;
+    Ok(members.into_iter().map(|(name, value)| (name, value.plain())).collect())
+}
+
+fn property_types(value: Node) -> Result<Vec<(String, String)>, String> {
+    let typed = object(value)?.into_iter();
+    typed
+        .map(|(name, value)| {
+            string(value).map(|type_name| (name.clone(), type_name)).map_err(|why| format!("{name}: {why}"))
+        })
+        .collect()
+}
+
+fn object(value: Node) -> Result<Vec<(String, Node)>, String> {
+    match value {
+        Node::Object(members) => members.each_once(),
+        Node::Value(value) => Err(expected("an object", &value)),
+    }
 }
 
 /// A whole number becomes a long (an ulong where it must), any other a double.
@@ -271,6 +372,7 @@ fn syntax(error: &serde_json::Error) -> String {
 mod tests {
     use super::*;
     use crate::cli::args::{Cli, Command};
+    use crate::wire::event::Body;
     use clap::Parser;
 
     fn template(args: &[&str]) -> Template {
@@ -302,6 +404,63 @@ mod tests {
             ("n", Value::Null),
         ] {
             assert_eq!(event.property(name), Some(&value), "{name}");
+        }
+    }
+
+    /// An event of `hub`, printed and read again.
+    fn copied(event: &Event) -> Event {
+        let line = json::line(&json::Placed {
+            event_hub: "hub",
+            partition_id: "0",
+            sequence_number: 5,
+            offset: "40",
+            enqueued_time: std::time::UNIX_EPOCH,
+            partition_key: None,
+            event,
+            last_enqueued: None,
+        });
+        item(line.as_bytes(), 1, &template(&[])).unwrap_or_else(|why| panic!("{line}: {why}")).event
+    }
+
+    #[test]
+    fn what_receive_prints_is_the_same_event_again() {
+        let properties = Properties {
+            message_id: Some(MessageId::Uuid([7; 16])),
+            user_id: Some(Bytes::from_static(b"\x00me")),
+            to: Some("to".into()),
+            subject: Some("subject".into()),
+            reply_to: Some("reply".into()),
+            correlation_id: Some(MessageId::Binary(Bytes::from_static(b"\xff"))),
+            content_type: Some("text/plain".into()),
+            content_encoding: Some("gzip".into()),
+            absolute_expiry_unix_millis: Some(-1),
+            creation_unix_millis: Some(1_700_000_000_000),
+            group_id: Some("group".into()),
+            group_sequence: Some(u32::MAX),
+            reply_to_group_id: Some("back".into()),
+        };
+        let typed = [
+            ("int", Value::Int(-1)),
+            ("ulong", Value::Ulong(1)),
+            ("big", Value::Ulong(u64::MAX)),
+            ("timestamp", Value::Timestamp(1_700_000_000_000)),
+            ("binary", Value::Binary(vec![0, 255].into())),
+            ("uuid", Value::Uuid([9; 16])),
+            ("float", Value::Float(0.1)),
+            ("double", Value::Double(0.1)),
+            ("null", Value::Null),
+        ];
+        let full = Event::new(b"\x00\xff").with_properties(properties);
+        let full = typed.into_iter().fold(full, |event, (name, value)| event.with_property(name, value));
+        for event in [
+            Event::new(""),
+            Event::new("text"),
+            full,
+            Event::from_body(Body::Value(Value::Long(1))).with_property("p", 1),
+            Event::from_body(Body::DataSections(vec!["a".into(), "b".into()])),
+            Event::new("annotated").with_annotation("own", 1),
+        ] {
+            assert_eq!(copied(&event), event);
         }
     }
 
@@ -342,7 +501,7 @@ mod tests {
     fn what_is_wrong_is_named() {
         for (text, message) in [
             ("42", "expected a string or an object, got a number"),
-            ("{}", "no body; add `body` (text) or `body_base64`"),
+            ("{}", "no body; add `body` (text), `body_base64` or `amqp_base64`"),
             ("{\"body\":", "not JSON: EOF while parsing a value at column 8"),
             ("\"a\" \"b\"", "not JSON: trailing characters at column 5"),
             ("this is text", "not JSON: expected a value at column 2"),
@@ -370,11 +529,27 @@ mod tests {
                 "properties: p: expected a string, a number, true, false or null, got an object",
             ),
             (
+                r#"{"body":"a","amqp_base64":"AFN1oAFh"}"#,
+                "amqp_base64: is the whole event; take out what else tells of its content, or it",
+            ),
+            (r#"{"amqp_base64":"AFN1oAE="}"#, "amqp_base64: no AMQP message: "),
+            (
+                r#"{"body":"a","property_types":{"p":"int"}}"#,
+                "property_types: p: there is no property of that name (int)",
+            ),
+            (
+                r#"{"body":"a","properties":{"p":300},"property_types":{"p":"ubyte"}}"#,
+                "properties: p: is no ubyte; got 300",
+            ),
+            (r#"{"body":"a","message_id_type":"uuid"}"#, "message_id_type: there is no id that is a text"),
+            (r#"{"body":"a","message_id":"x","message_id_type":"uuid"}"#, "message_id_type: `x` is no uuid"),
+            (
                 r#"{"body":"a","message_id":-1}"#,
                 "message_id: expected a string or a whole number from 0 to 18446744073709551615, got a number",
             ),
         ] {
-            assert_eq!(item(text.as_bytes(), 1, &template(&[])).unwrap_err(), message, "{text}");
+            let error = item(text.as_bytes(), 1, &template(&[])).unwrap_err();
+            assert!(error == message || (message.ends_with(": ") && error.starts_with(message)), "{text}: {error}");
         }
         let key = br#"{"body":"a","partition_key":"k"}"#;
         let error = item(key, 1, &template(&["--partition-id", "0"])).unwrap_err();

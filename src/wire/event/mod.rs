@@ -37,6 +37,12 @@ pub(crate) use decode::{MessageReader, Section};
 /// The annotation that carries a partition key.
 pub const PARTITION_KEY: &str = "x-opt-partition-key";
 
+pub(crate) const SEQUENCE_NUMBER: &str = "x-opt-sequence-number";
+pub(crate) const OFFSET: &str = "x-opt-offset";
+pub(crate) const ENQUEUED_TIME: &str = "x-opt-enqueued-time";
+/// The message annotations that a hub writes. Source: event-hubs-wire 8.
+pub(crate) const HUBS_ANNOTATIONS: [&str; 4] = [SEQUENCE_NUMBER, OFFSET, ENQUEUED_TIME, PARTITION_KEY];
+
 /// One event, or any other AMQP message.
 ///
 /// With a body alone it is a few words and a share of the body's memory; anything else is kept behind one pointer.
@@ -155,6 +161,19 @@ impl Event {
     /// The footer, if there is any other section than the body.
     pub fn footer(&self) -> Option<&Annotations> {
         Some(&self.sections.as_ref()?.footer)
+    }
+
+    /// The event as its publisher wrote it, for sending it on: without the annotations that a hub adds for its receivers
+    /// (sequence number, offset, enqueued time), those for the next hop, and the partition key, which goes with the batch.
+    #[must_use]
+    pub fn into_published(mut self) -> Self {
+        if let Some(sections) = &mut self.sections {
+            sections.delivery_annotations = Annotations::default();
+            let is_hubs = |key: &Value| key.as_str().is_some_and(|key| HUBS_ANNOTATIONS.contains(&key));
+            sections.message_annotations.entries.retain(|(key, _)| !is_hubs(key));
+        }
+        self.sections = self.sections.filter(|sections| **sections != Sections::default());
+        self
     }
 
     /// The annotation `x-opt-partition-key`, if it is text.
