@@ -1,46 +1,62 @@
 //! Claims-based security: authorize an audience over the `$cbs` links, and again in time.
 //! Source: event-hubs-wire 5.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::error::{Error, Scope};
+use super::credential::{TokenFuture, TokenSource};
+use super::error::{Error, Scope, Step};
+use super::random::Random;
 use super::requests::{CBS, Requests};
 use crate::engine::{Connection, Delivery, DeliveryKey, LinkId, Outcome, SessionId};
 use crate::wire::answer::Answer;
-use crate::wire::connection_string::Credential;
 use crate::wire::frame::PeerError;
 use crate::wire::put_token;
-use crate::wire::sas::{self, SasToken};
+use crate::wire::token::Token;
 
-/// After a renewal that failed, or a request that was not answered: not again before this.
+/// A token, or the answer to it, is waited for no longer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// After a renewal that failed: not again before this, and twice as long with each failure in a row.
 const RENEWAL_FLOOR: Duration = Duration::from_secs(30);
+/// Renewals that fail are tried at least so often.
+const RENEWAL_CEILING: Duration = Duration::from_secs(300);
 
-/// The `$cbs` links of one connection, and what is authorized on it.
+/// The `$cbs` links of one connection, and what is authorized on it. One audience at a time is asked for.
 pub(super) struct Cbs {
-    credential: Credential,
-    ttl: Duration,
+    source: Arc<dyn TokenSource>,
     wall_clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    random: Random,
     links: Requests,
     audiences: HashMap<String, State>,
+    /// Audiences that a token is to be put for.
+    queue: VecDeque<String>,
+    current: Option<Current>,
 }
 
 /// Where the authorization of an audience stands.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
-    asked: Option<Asked>,
     granted: bool,
+    /// The last one that was taken.
+    token: Option<Token>,
     renew_at: Option<Instant>,
+    failures: u32,
 }
 
-/// A request without an answer yet.
-#[derive(Debug)]
-struct Asked {
-    message_id: u64,
-    at: Instant,
-    /// When its token should be replaced, if it is taken.
-    renew_at: Option<Instant>,
+/// What is being asked for.
+struct Current {
+    audience: String,
+    until: Instant,
+    stage: Stage,
+}
+
+enum Stage {
+    /// The source has not given a token yet.
+    Fetching(TokenFuture),
+    /// The hub has not answered yet.
+    Asked { message_id: u64, token: Token },
 }
 
 /// What an answer, or the loss of one, means for an audience.
@@ -48,15 +64,34 @@ struct Asked {
 pub(super) struct Verdict {
     pub(super) audience: String,
     pub(super) result: Result<(), Error>,
+    /// The audience had a token before, and still has: nobody's link depends on this one yet.
+    pub(super) is_renewal: bool,
 }
 
 impl Cbs {
     pub(super) fn new(
-        credential: Credential,
-        ttl: Duration,
+        source: Arc<dyn TokenSource>,
         wall_clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+        random: Random,
     ) -> Self {
-        Self { credential, ttl, wall_clock, links: Requests::new(&CBS), audiences: HashMap::new() }
+        Self {
+            source,
+            wall_clock,
+            random,
+            links: Requests::new(&CBS),
+            audiences: HashMap::new(),
+            queue: VecDeque::new(),
+            current: None,
+        }
+    }
+
+    /// Starts anew on another connection: nothing is authorized there.
+    pub(super) fn restart(&mut self, engine: &mut Connection) {
+        self.links = Requests::new(&CBS);
+        self.audiences.clear();
+        self.queue.clear();
+        self.current = None;
+        self.attach(engine);
     }
 
     /// Asks for both links in a session of their own. Needs no open connection: it leaves with the open.
@@ -72,14 +107,22 @@ impl Cbs {
         self.links.owns_session(session)
     }
 
-    /// The hub attached one of the links. Once both are there, what waited is asked for.
-    pub(super) fn on_attached(&mut self, engine: &mut Connection, link: LinkId, now: Instant) -> Vec<Verdict> {
+    /// The last token that the hub took for `audience`.
+    pub(super) fn token(&self, audience: &str) -> Option<&Token> {
+        self.audiences.get(audience)?.token.as_ref()
+    }
+
+    /// When the token for `audience` will be replaced, and when it ends.
+    pub(super) fn terms(&self, audience: &str, now: Instant) -> (Option<Duration>, Option<SystemTime>) {
+        let state = self.audiences.get(audience);
+        let renew_in = state.and_then(|state| state.renew_at).map(|at| at.saturating_duration_since(now));
+        (renew_in, self.token(audience).and_then(|token| token.expires_at))
+    }
+
+    /// The hub attached one of the links. Once both are there, what waits is asked for.
+    pub(super) fn on_attached(&mut self, engine: &mut Connection, link: LinkId, now: Instant) {
         self.links.on_attached(engine, link);
-        if !self.links.are_attached() {
-            return Vec::new();
-        }
-        let waiting: Vec<String> = self.audiences.keys().cloned().collect();
-        waiting.into_iter().filter_map(|audience| self.ask(engine, audience, now)).collect()
+        self.advance(engine, now);
     }
 
     /// Whether `audience` is authorized; if not, it is asked for, and a [`Verdict`] will come.
@@ -95,107 +138,139 @@ impl Cbs {
         if !self.links.has_links(engine) {
             return Some(Err(lost_node(None)));
         }
-        if self.audiences.contains_key(audience) {
-            return None;
-        }
-        self.audiences.insert(audience.to_owned(), State { asked: None, granted: false, renew_at: None });
-        if !self.links.are_attached() {
-            return None;
-        }
-        self.ask(engine, audience.to_owned(), now).map(|verdict| verdict.result)
-    }
-
-    /// The hub refused a link on what it had granted.
-    pub(super) fn revoke(&mut self, audience: &str) {
-        if self.audiences.get(audience).is_some_and(|state| state.granted) {
-            self.audiences.remove(audience);
-        }
-    }
-
-    /// Sends a request; a verdict only when it cannot even be sent.
-    fn ask(&mut self, engine: &mut Connection, audience: String, now: Instant) -> Option<Verdict> {
-        self.take_back(engine, &audience);
-        let token = self.token(&audience);
-        let message_id = self.links.next_message_id();
-        let payload = put_token::request(message_id, CBS.reply_to, &audience, &token);
-        if !self.links.send(engine, message_id, payload) {
-            return Some(self.refused(audience, lost_node(None), now));
-        }
-        let renew_at = self.renewal(&token, now);
-        if let Some(state) = self.audiences.get_mut(&audience) {
-            state.asked = Some(Asked { message_id, at: now, renew_at });
+        if !self.audiences.contains_key(audience) {
+            self.audiences.insert(audience.to_owned(), State::default());
+            self.queue.push_back(audience.to_owned());
+            self.advance(engine, now);
         }
         None
     }
 
-    /// Forgets the request for `audience`, and an answer to it.
-    fn take_back(&mut self, engine: &mut Connection, audience: &str) {
-        let asked = self.audiences.get_mut(audience).and_then(|state| state.asked.take());
-        if let Some(asked) = asked {
-            self.links.cancel(engine, asked.message_id);
+    /// The hub refused a link on what it had granted.
+    pub(super) fn revoke(&mut self, engine: &mut Connection, audience: &str) {
+        if self.audiences.get(audience).is_some_and(|state| state.granted) {
+            self.drop_audience(engine, audience);
         }
     }
 
-    /// Somebody's time for the answer is up. Others may still want it, and it may be lost: then it is asked for anew.
-    pub(super) fn on_overdue(
-        &mut self,
-        engine: &mut Connection,
-        audience: &str,
-        is_wanted: bool,
-        now: Instant,
-    ) -> Option<Verdict> {
-        let state = self.audiences.get(audience).filter(|state| !state.granted)?;
-        if !is_wanted {
-            self.take_back(engine, audience);
-            self.audiences.remove(audience);
-            return None;
+    /// Nobody waits for `audience` any more.
+    pub(super) fn unwant(&mut self, engine: &mut Connection, audience: &str) {
+        if self.audiences.get(audience).is_some_and(|state| !state.granted) {
+            self.drop_audience(engine, audience);
         }
-        let is_lost = state.asked.as_ref().is_some_and(|asked| now.duration_since(asked.at) >= RENEWAL_FLOOR);
-        if is_lost { self.ask(engine, audience.to_owned(), now) } else { None }
     }
 
-    /// A token for `audience`, signed now unless one was given.
-    pub(super) fn token(&self, audience: &str) -> SasToken {
-        match &self.credential {
-            Credential::SharedAccessKey { name, key } => {
-                sas::sign(audience, name, key.expose(), (self.wall_clock)(), self.ttl)
+    fn drop_audience(&mut self, engine: &mut Connection, audience: &str) {
+        self.audiences.remove(audience);
+        self.queue.retain(|waiting| waiting != audience);
+        if self.current.as_ref().is_some_and(|current| current.audience == audience) {
+            self.take_back(engine);
+        }
+    }
+
+    /// Forgets the request that is under way, and an answer to it.
+    fn take_back(&mut self, engine: &mut Connection) -> Option<String> {
+        let current = self.current.take()?;
+        if let Stage::Asked { message_id, .. } = current.stage {
+            self.links.cancel(engine, message_id);
+        }
+        Some(current.audience)
+    }
+
+    /// Turns to the next audience, if none is being asked for and the links are there.
+    fn advance(&mut self, engine: &mut Connection, now: Instant) {
+        // The links are asked for when they are needed: a hub that takes them away is not begged at once.
+        if self.current.is_some() || self.queue.is_empty() || !self.links.has_links(engine) || !self.links.are_attached() {
+            return;
+        }
+        if let Some(audience) = self.queue.pop_front() {
+            let stage = Stage::Fetching(self.source.token(&audience));
+            self.current = Some(Current { audience, until: now + ANSWER_WITHIN, stage });
+        }
+    }
+
+    /// Ready when a token could not be had: see the verdict. To be polled whenever something has happened.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, engine: &mut Connection, now: Instant) -> Poll<Verdict> {
+        loop {
+            let Some(Current { stage: Stage::Fetching(fetching), .. }) = &mut self.current else {
+                return Poll::Pending;
+            };
+            let Poll::Ready(fetched) = fetching.as_mut().poll(cx) else { return Poll::Pending };
+            let error = match fetched {
+                Ok(token) => match self.put(engine, token) {
+                    Ok(()) => continue,
+                    Err(error) => error,
+                },
+                Err(error) => error.into(),
+            };
+            if let Some(verdict) = self.refused(engine, error, now) {
+                return Poll::Ready(verdict);
             }
-            Credential::SharedAccessSignature(token) => token.clone(),
         }
     }
 
-    /// When the token should be replaced. A token that was given cannot be.
-    fn renewal(&self, token: &SasToken, now: Instant) -> Option<Instant> {
-        if matches!(self.credential, Credential::SharedAccessSignature(_)) {
-            return None;
-        }
+    /// Sends the token that has been fetched.
+    fn put(&mut self, engine: &mut Connection, token: Token) -> Result<(), Error> {
+        let message_id = self.links.next_message_id();
+        let Some(current) = &mut self.current else { return Ok(()) };
+        let payload = put_token::request(message_id, CBS.reply_to, &current.audience, &token);
+        current.stage = Stage::Asked { message_id, token };
+        if self.links.send(engine, message_id, payload) { Ok(()) } else { Err(lost_node(None)) }
+    }
+
+    /// When the token should be replaced, up to a twentieth of the time earlier, so that not all do it at once. `None`
+    /// for one that ends when it pleases.
+    fn renewal(&mut self, token: &Token, now: Instant) -> Option<Instant> {
         let issued = (self.wall_clock)();
         let due = token.renew_at(issued)?;
-        now.checked_add(due.duration_since(issued).unwrap_or(Duration::ZERO).max(RENEWAL_FLOOR))
+        let span = due.duration_since(issued).unwrap_or(Duration::ZERO);
+        now.checked_add(span.mul_f64(1.0 - self.random.next() / 20.0).max(RENEWAL_FLOOR))
     }
 
-    /// When [`renew`](Self::renew) is due.
-    pub(super) fn next_renewal(&self) -> Option<Instant> {
-        self.audiences.values().filter(|state| state.granted).filter_map(|state| state.renew_at).min()
+    /// When [`take_time`](Self::take_time) has something to do.
+    pub(super) fn next_wake(&self) -> Option<Instant> {
+        let renewal = self.audiences.values().filter(|state| state.granted).filter_map(|state| state.renew_at).min();
+        let answer = self.current.as_ref().map(|current| current.until);
+        [renewal, answer].into_iter().flatten().min()
     }
 
-    /// Puts fresh tokens where the old ones near their end. The links go on meanwhile.
-    pub(super) fn renew(&mut self, engine: &mut Connection, now: Instant) {
-        let is_due = |state: &State| state.granted && state.renew_at.is_some_and(|at| at <= now);
-        let due = self.audiences.iter().filter(|(_, state)| is_due(state));
-        let due: Vec<String> = due.map(|(audience, _)| audience.clone()).collect();
-        // The links are asked for when they are needed: a hub that takes them away is not begged at once.
-        let can_ask = !due.is_empty() && self.links.has_links(engine) && self.links.are_attached();
-        for audience in due {
-            if let Some(state) = self.audiences.get_mut(&audience) {
-                // Unless the answer says better.
+    /// Queues fresh tokens where the old ones near their end, and gives up waiting for an answer.
+    pub(super) fn take_time(&mut self, engine: &mut Connection, now: Instant) -> Option<Verdict> {
+        for (audience, state) in &mut self.audiences {
+            if state.granted && state.renew_at.is_some_and(|at| at <= now) {
+                // Unless an answer says better.
                 state.renew_at = now.checked_add(RENEWAL_FLOOR);
-            }
-            if can_ask {
-                // No verdict matters here: the hub says so by closing the links when the old token has expired.
-                let _ = self.ask(engine, audience, now);
+                if !self.queue.contains(audience) && self.current.as_ref().is_none_or(|current| current.audience != *audience)
+                {
+                    self.queue.push_back(audience.clone());
+                }
             }
         }
+        let verdict = if self.current.as_ref().is_some_and(|current| current.until <= now) {
+            self.on_overdue(engine, now)
+        } else {
+            None
+        };
+        self.advance(engine, now);
+        verdict
+    }
+
+    /// No answer came. One that is needed is asked for anew: it may have been lost.
+    fn on_overdue(&mut self, engine: &mut Connection, now: Instant) -> Option<Verdict> {
+        let is_asked = self.current.as_ref().is_some_and(|current| matches!(current.stage, Stage::Asked { .. }));
+        if !is_asked {
+            let error = Error::timed_out(Step::Token, ANSWER_WITHIN);
+            return self.refused(engine, error, now);
+        }
+        let audience = self.take_back(engine)?;
+        let state = self.audiences.get_mut(&audience)?;
+        if state.granted {
+            let cause = Error::timed_out(Step::Authorize, ANSWER_WITHIN);
+            state.fail_renewal(now);
+            return Some(Verdict { audience, result: Err(cause), is_renewal: true });
+        }
+        self.queue.push_back(audience);
+        None
     }
 
     /// An answer has come.
@@ -207,55 +282,58 @@ impl Cbs {
         now: Instant,
     ) -> Option<Verdict> {
         let answer = self.links.on_delivery(engine, link, delivery)?;
-        let audience = self.asked_by(answer.correlation_id?)?;
-        Some(self.on_answer(audience, &answer, now))
+        self.is_current(answer.correlation_id?).then(|| self.on_answer(engine, &answer, now))?
     }
 
-    /// The audience that the request `message_id` is for.
-    fn asked_by(&self, message_id: u64) -> Option<String> {
-        let asked = |state: &State| state.asked.as_ref().is_some_and(|asked| asked.message_id == message_id);
-        self.audiences.iter().find(|(_, state)| asked(state)).map(|(audience, _)| audience.clone())
+    fn is_current(&self, id: u64) -> bool {
+        let stage = self.current.as_ref().map(|current| &current.stage);
+        matches!(stage, Some(Stage::Asked { message_id, .. }) if *message_id == id)
     }
 
-    fn on_answer(&mut self, audience: String, answer: &Answer, now: Instant) -> Verdict {
-        if answer.is_success() {
-            if let Some(state) = self.audiences.get_mut(&audience) {
-                state.renew_at = state.asked.take().and_then(|asked| asked.renew_at);
-                state.granted = true;
-            }
-            return Verdict { audience, result: Ok(()) };
+    fn on_answer(&mut self, engine: &mut Connection, answer: &Answer, now: Instant) -> Option<Verdict> {
+        if !answer.is_success() {
+            let audience = self.current.as_ref()?.audience.clone();
+            let (status, description) = (answer.status, answer.description.clone());
+            return self.refused(engine, Error::TokenRefused { audience, status, description }, now);
         }
-        let error = Error::TokenRefused {
-            audience: audience.clone(),
-            status: answer.status,
-            description: answer.description.clone(),
-        };
-        self.refused(audience, error, now)
+        let Current { audience, stage, .. } = self.current.take()?;
+        let Stage::Asked { token, .. } = stage else { return None };
+        let renew_at = self.renewal(&token, now);
+        let state = self.audiences.entry(audience.clone()).or_default();
+        let is_renewal = state.granted;
+        *state = State { granted: true, token: Some(token), renew_at, failures: 0 };
+        self.advance(engine, now);
+        Some(Verdict { audience, result: Ok(()), is_renewal })
     }
 
-    /// A first request that fails is forgotten, so that the next caller asks anew; a renewal is tried again.
-    fn refused(&mut self, audience: String, error: Error, now: Instant) -> Verdict {
-        match self.audiences.get_mut(&audience) {
-            Some(state) if state.granted => {
-                (state.asked, state.renew_at) = (None, now.checked_add(RENEWAL_FLOOR));
-            }
-            _ => {
-                self.audiences.remove(&audience);
-            }
+    /// What is being asked for is not to be had. A first request is forgotten, so that the next caller asks anew; a
+    /// renewal is tried again.
+    fn refused(&mut self, engine: &mut Connection, error: Error, now: Instant) -> Option<Verdict> {
+        let audience = self.take_back(engine)?;
+        let is_renewal = self.audiences.get(&audience).is_some_and(|state| state.granted);
+        match self.audiences.get_mut(&audience).filter(|_| is_renewal) {
+            Some(state) => state.fail_renewal(now),
+            None => drop(self.audiences.remove(&audience)),
         }
-        Verdict { audience, result: Err(error) }
+        self.advance(engine, now);
+        Some(Verdict { audience, result: Err(error), is_renewal })
     }
 
     /// The request message itself was settled: only a refusal says anything.
-    pub(super) fn on_outcome(&mut self, key: DeliveryKey, outcome: Outcome, now: Instant) -> Option<Verdict> {
-        let audience = self.asked_by(key & !CBS.key_bit)?;
+    pub(super) fn on_outcome(
+        &mut self,
+        engine: &mut Connection,
+        key: DeliveryKey,
+        outcome: Outcome,
+        now: Instant,
+    ) -> Option<Verdict> {
         let error = match outcome {
             Outcome::Accepted => return None,
             Outcome::Rejected(error) => lost_node(error),
             Outcome::Released | Outcome::Modified => Error::Released,
             Outcome::NotSent | Outcome::Unknown => lost_node(None),
         };
-        Some(self.refused(audience, error, now))
+        self.is_current(key & !CBS.key_bit).then(|| self.refused(engine, error, now))?
     }
 
     /// The session is gone, and the links with it.
@@ -267,13 +345,21 @@ impl Cbs {
     /// A link is gone: everything that waits fails for `cause`. Granted tokens hold until they expire.
     pub(super) fn on_lost(&mut self, engine: &mut Connection, cause: &Error) -> Vec<Verdict> {
         self.links.lose_links(engine);
+        self.current = None;
+        self.queue.clear();
         let waiting = self.audiences.iter().filter(|(_, state)| !state.granted);
         let waiting: Vec<String> = waiting.map(|(audience, _)| audience.clone()).collect();
-        self.audiences.retain(|_, state| {
-            state.asked = None;
-            state.granted
-        });
-        waiting.into_iter().map(|audience| Verdict { audience, result: Err(cause.clone()) }).collect()
+        self.audiences.retain(|_, state| state.granted);
+        let failed = |audience| Verdict { audience, result: Err(cause.clone()), is_renewal: false };
+        waiting.into_iter().map(failed).collect()
+    }
+}
+
+impl State {
+    fn fail_renewal(&mut self, now: Instant) {
+        let floor = RENEWAL_FLOOR.saturating_mul(2_u32.saturating_pow(self.failures)).min(RENEWAL_CEILING);
+        self.failures = self.failures.saturating_add(1);
+        self.renew_at = now.checked_add(floor);
     }
 }
 
@@ -286,8 +372,10 @@ fn lost_node(error: Option<PeerError>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::credential::OfConnectionString;
     use crate::clock;
     use crate::engine::{Config, Role};
+    use crate::wire::connection_string::Credential;
 
     fn engine(now: Instant) -> Connection {
         let config = Config {
@@ -307,16 +395,31 @@ mod tests {
         let now = clock::now();
         let mut engine = engine(now);
         let credential = Credential::SharedAccessKey { name: "n".to_owned(), key: "k".into() };
-        let mut cbs = Cbs::new(credential, Duration::from_secs(600), Arc::new(clock::wall));
+        let wall_clock: Arc<dyn Fn() -> SystemTime + Send + Sync> = Arc::new(clock::wall);
+        let source = OfConnectionString { credential, ttl: Duration::from_secs(600), wall_clock: wall_clock.clone() };
+        let mut cbs = Cbs::new(Arc::new(source), wall_clock, Random::fixed(0.0));
         cbs.attach(&mut engine);
-        let state = State { asked: None, granted: true, renew_at: Some(now + Duration::from_secs(300)) };
-        cbs.audiences.insert("hub".to_owned(), state);
+        let renew_at = Some(now + Duration::from_secs(300));
+        cbs.audiences.insert("hub".to_owned(), State { granted: true, renew_at, ..State::default() });
         assert!(cbs.on_lost(&mut engine, &Error::Released).is_empty(), "what is granted stays so");
 
-        cbs.renew(&mut engine, now + Duration::from_secs(299));
+        assert!(cbs.take_time(&mut engine, now + Duration::from_secs(299)).is_none());
         assert!(!cbs.links.are_asked_for(), "nothing is due yet");
-        cbs.renew(&mut engine, now + Duration::from_secs(300));
+        assert!(cbs.take_time(&mut engine, now + Duration::from_secs(300)).is_none());
         assert!(cbs.links.are_asked_for(), "a renewal needs them");
-        assert_eq!(cbs.next_renewal(), Some(now + Duration::from_secs(330)), "and is tried again until answered");
+        assert_eq!(cbs.next_wake(), Some(now + Duration::from_secs(330)), "and is tried again until answered");
+    }
+
+    #[test]
+    fn renewals_that_fail_come_at_growing_distances() {
+        let now = clock::now();
+        let mut state = State::default();
+        let waits: Vec<u64> = (0..6)
+            .map(|_| {
+                state.fail_renewal(now);
+                state.renew_at.expect("set").duration_since(now).as_secs()
+            })
+            .collect();
+        assert_eq!(waits, [30, 60, 120, 240, 300, 300]);
     }
 }

@@ -1,32 +1,39 @@
-//! The one task of a connection: carries what callers ask for to the engine, and its events back to them.
+//! The one task of a connection: carries what callers ask for to the engine, and its events back to them. It outlives the
+//! streams that it talks over: what is lost is restored here, whoever waits for it.
 
-mod attaching;
+mod line;
+mod links;
 mod receiving;
+mod sending;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::{Arc, OnceLock};
-use std::task::Poll;
-use std::time::Instant;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
 
 use super::cbs::{Cbs, Verdict};
+use super::credential::TokenSource;
 use super::deadline::Deadline;
-use super::error::{self, Error, Scope, Step};
+use super::error::{Error, Scope, Step};
 use super::management::{AskRequest, Management};
+use super::options::{IdleLinks, Options};
+use super::random::Random;
 use super::requests::{CBS, MANAGEMENT};
+use super::status::{ConnectionEvent, Status};
 use crate::clock;
-use crate::engine::{Delivery, DeliveryKey, Event, LinkId, Outcome, Outgoing, SessionId, SettleMode};
+use crate::engine::{Config, Connection as Engine, Delivery, DeliveryKey, Event, LinkId, Outcome, SessionId};
 use crate::pump::Pump;
-use crate::wire::batch::MESSAGE_FORMAT;
-use crate::wire::condition::UNAUTHORIZED_ACCESS;
 use crate::wire::frame::PeerError;
-pub(super) use attaching::{AttachRequest, Attached, LinkTerms, ReceiverTerms};
-use attaching::{Attaching, Unauthorized};
-use receiving::{Arrivals, Held};
+pub(super) use line::{BoxStream, Connector};
+use line::{Line, Outage};
+use links::Links;
+pub(super) use links::{AttachRequest, Attached, LinkTerms, ReceiverTerms, SlotId};
+use receiving::Arrivals;
+use sending::Sends;
+pub(super) use sending::{SendRequest, Settlement};
 
 /// Commands taken in a row before the stream gets its turn: many, since what they send leaves in one write.
 const COMMANDS_IN_A_ROW: usize = 64;
@@ -38,17 +45,14 @@ pub(super) enum Command {
     Ask(AskRequest),
     /// A receiver has taken so many events, and can take as many more.
     Credit {
-        link: LinkId,
+        slot: SlotId,
         taken: u32,
     },
     /// The caller gave up on this delivery: it need not leave any more.
-    Forget {
-        link: LinkId,
-        key: DeliveryKey,
-    },
-    /// The sender is gone, or is being closed.
+    Forget(DeliveryKey),
+    /// The sender or receiver is gone, or is being closed.
     Detach {
-        link: LinkId,
+        slot: SlotId,
         /// Told when the hub has agreed; dropped when there is nothing to wait for.
         reply: Option<oneshot::Sender<()>>,
     },
@@ -56,39 +60,18 @@ pub(super) enum Command {
         deadline: Deadline,
         reply: oneshot::Sender<()>,
     },
+    /// Ends the connection at once, without a goodbye.
+    Abort,
 }
 
-pub(super) struct SendRequest {
-    pub(super) link: LinkId,
-    pub(super) key: DeliveryKey,
-    pub(super) payload: Bytes,
-    pub(super) deadline: Deadline,
-    pub(super) reply: oneshot::Sender<Settlement>,
-}
-
-/// How a delivery ended.
-#[derive(Debug)]
-pub(super) enum Settlement {
-    Accepted,
-    Rejected { condition: String, description: String },
-    NotSent(Error),
-    Unknown(Error),
-}
-
-/// What the task leaves for handles that outlive it: why it ended.
-#[derive(Debug, Default)]
-pub(super) struct Epitaph(OnceLock<Error>);
-
-impl Epitaph {
-    pub(super) fn cause(&self) -> Error {
-        self.0.get().cloned().unwrap_or(Error::ShutDown)
-    }
-}
-
-struct Sending {
-    link: LinkId,
-    deadline: Deadline,
-    reply: oneshot::Sender<Settlement>,
+/// What a driver goes by.
+pub(super) struct Settings {
+    pub(super) options: Options,
+    /// What each connection says of itself.
+    pub(super) config: Config,
+    /// Leads to the next stream when one is lost; without it a lost stream is the end.
+    pub(super) connector: Option<Connector>,
+    pub(super) token_source: Arc<dyn TokenSource>,
 }
 
 struct Closing {
@@ -98,26 +81,30 @@ struct Closing {
     said: bool,
 }
 
-/// See the module. Ends when the connection has, or when every handle is gone.
-pub(super) struct Driver<S> {
-    pump: Pump<S>,
+/// See the module. Ends when the connection has for good, or when every handle is gone.
+pub(super) struct Driver {
+    settings: Settings,
+    status: Arc<Status>,
     commands: mpsc::UnboundedReceiver<Command>,
     commands_in_a_row: usize,
-    epitaph: Arc<Epitaph>,
-    close_timeout: std::time::Duration,
-    opening: Option<(Deadline, oneshot::Sender<Result<(), Error>>)>,
+    random: Random,
+    pump: Pump<BoxStream>,
+    line: Line,
+    /// Since the connection was lost, until it is back.
+    outage: Option<Outage>,
+    /// Failures to keep a connection, in a row.
+    attempts: u32,
+    /// Why the stream is being given up, where that was decided here.
+    doom: Option<Error>,
     cbs: Cbs,
     management: Management,
+    /// Questions whose audience the hub has not taken a token for.
+    unauthorized: Vec<AskRequest>,
+    /// Of senders and receivers.
     session: Option<SessionId>,
-    next_link_name: u32,
-    /// What waits for the hub to take a token.
-    unauthorized: Vec<Unauthorized>,
-    attaching: Vec<Attaching>,
-    sending: HashMap<DeliveryKey, Sending>,
-    send_deadlines: BTreeSet<(Instant, DeliveryKey)>,
+    links: Links,
+    sends: Sends,
     detaching: HashMap<LinkId, oneshot::Sender<()>>,
-    /// The links that somebody holds a handle of.
-    held: HashMap<LinkId, Held>,
     arrivals: Arrivals,
     closing: Option<Closing>,
     ended: bool,
@@ -129,34 +116,43 @@ enum Woken {
     /// Every handle is gone.
     Abandoned,
     Engine,
+    Connected(Result<BoxStream, Error>),
+    Verdict(Verdict),
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
+impl Driver {
+    /// Opens a connection over `stream`; `opened` is told how that went, by `deadline`.
     pub(super) fn new(
-        pump: Pump<S>,
-        cbs: Cbs,
+        settings: Settings,
+        status: Arc<Status>,
         commands: mpsc::UnboundedReceiver<Command>,
-        epitaph: Arc<Epitaph>,
+        stream: BoxStream,
         opening: (Deadline, oneshot::Sender<Result<(), Error>>),
-        close_timeout: std::time::Duration,
     ) -> Self {
+        let now = clock::now();
+        let mut random = Random::new(settings.options.seed);
+        let wall_clock = settings.options.wall_clock.clone();
+        let cbs = Cbs::new(settings.token_source.clone(), wall_clock, random.split());
+        let pump = line::pump(&settings, stream, now);
+        let (deadline, opened) = opening;
         Self {
-            pump,
+            settings,
+            status,
             commands,
             commands_in_a_row: 0,
-            epitaph,
-            close_timeout,
-            opening: Some(opening),
+            random,
+            pump,
+            line: Line::Opening { deadline, first: Some(opened) },
+            outage: None,
+            attempts: 0,
+            doom: None,
             cbs,
             management: Management::default(),
-            session: None,
-            next_link_name: 0,
             unauthorized: Vec::new(),
-            attaching: Vec::new(),
-            sending: HashMap::new(),
-            send_deadlines: BTreeSet::new(),
+            session: None,
+            links: Links::default(),
+            sends: Sends::default(),
             detaching: HashMap::new(),
-            held: HashMap::new(),
             arrivals: Arrivals::default(),
             closing: None,
             ended: false,
@@ -168,7 +164,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         while !self.ended {
             match self.wait().await {
                 Woken::Command(command) => self.on_command(command),
-                Woken::Abandoned => self.close(Deadline::after(self.close_timeout), None),
+                Woken::Abandoned => self.close(Deadline::after(self.close_timeout()), None),
+                Woken::Connected(result) => self.on_connected(result),
+                Woken::Verdict(verdict) => self.on_verdict(verdict),
                 Woken::Engine => {}
             }
             self.take_events();
@@ -178,77 +176,81 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
         self.refuse_what_still_comes();
         let closing = self.closing.take();
-        let limit = closing.as_ref().map_or(self.close_timeout, |closing| closing.deadline.left());
+        let limit = closing.as_ref().map_or(self.close_timeout(), |closing| closing.deadline.left());
         self.pump.finish(limit).await;
+        self.status.tell(&ConnectionEvent::Closed { cause: self.status.cause() });
         for reply in closing.into_iter().flat_map(|closing| closing.replies) {
             let _ = reply.send(());
         }
     }
 
+    fn close_timeout(&self) -> Duration {
+        self.settings.options.close_timeout
+    }
+
     async fn wait(&mut self) -> Woken {
         let wake = self.next_wake();
+        poll_fn(|cx| self.poll(cx, wake)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, wake: Option<Instant>) -> Poll<Woken> {
         let abandoned = self.closing.is_some() && self.commands.is_closed();
-        poll_fn(|cx| {
-            if self.commands_in_a_row == COMMANDS_IN_A_ROW {
-                cx.waker().wake_by_ref();
-            } else {
-                match self.commands.poll_recv(cx) {
-                    Poll::Ready(Some(command)) => {
-                        self.commands_in_a_row += 1;
-                        return Poll::Ready(Woken::Command(command));
-                    }
-                    Poll::Ready(None) if !abandoned => return Poll::Ready(Woken::Abandoned),
-                    _ => {}
+        if self.commands_in_a_row == COMMANDS_IN_A_ROW {
+            cx.waker().wake_by_ref();
+        } else {
+            match self.commands.poll_recv(cx) {
+                Poll::Ready(Some(command)) => {
+                    self.commands_in_a_row += 1;
+                    return Poll::Ready(Woken::Command(command));
                 }
+                Poll::Ready(None) if !abandoned => return Poll::Ready(Woken::Abandoned),
+                _ => {}
             }
-            self.commands_in_a_row = 0;
+        }
+        self.commands_in_a_row = 0;
+        if let Poll::Ready(verdict) = self.cbs.poll(cx, &mut self.pump.engine, clock::now()) {
+            return Poll::Ready(Woken::Verdict(verdict));
+        }
+        if let Line::Connecting(connecting) = &mut self.line
+            && let Poll::Ready(result) = connecting.as_mut().poll(cx)
+        {
+            return Poll::Ready(Woken::Connected(result));
+        }
+        if self.line.is_up() {
             self.pump.poll(cx, wake).map(|()| Woken::Engine)
-        })
-        .await
+        } else {
+            self.pump.poll_wake(cx, wake).map(|()| Woken::Engine)
+        }
     }
 
     // ---- commands ----------------------------------------------------------------------------------------------
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Attach(request) => self.authorize(Unauthorized::Attach(request)),
+            Command::Attach(request) => self.on_attach(request),
             Command::Send(request) => self.on_send(request),
-            Command::Ask(request) => self.authorize(Unauthorized::Ask(request)),
-            Command::Credit { link, taken } => {
-                let credit = self.pump.engine.credit(link).saturating_add(taken);
-                self.pump.engine.set_credit(link, credit);
-            }
-            Command::Forget { link, key } => {
-                self.pump.engine.cancel(link, key);
-                self.forget(key);
-            }
-            Command::Detach { link, reply } => self.on_detach(link, reply),
+            Command::Ask(request) => self.on_ask(request),
+            Command::Credit { slot, taken } => self.on_credit(slot, taken),
+            Command::Forget(key) => self.on_forget(key),
+            Command::Detach { slot, reply } => self.on_detach(slot, reply),
             Command::Close { deadline, reply } => self.close(deadline, Some(reply)),
+            Command::Abort => self.end(Error::ShutDown),
         }
     }
 
-    fn on_send(&mut self, request: SendRequest) {
-        let SendRequest { link, key, payload, deadline, reply } = request;
-        let outgoing = Outgoing { key, message_format: MESSAGE_FORMAT, payload, settle_mode: SettleMode::Unsettled };
-        let refused = self.closing.is_some().then_some(Error::ShutDown);
-        let refused = refused.or_else(|| self.pump.engine.send(link, outgoing).err().map(|_| self.cause(link)));
-        if let Some(cause) = refused {
-            let _ = reply.send(Settlement::NotSent(cause));
-            return;
+    /// Goes on when the hub has taken a token, or has refused one.
+    fn on_ask(&mut self, request: AskRequest) {
+        if self.closing.is_some() {
+            return request.end(Err(Error::ShutDown));
         }
-        self.sending.insert(key, Sending { link, deadline, reply });
-        self.send_deadlines.insert((deadline.at, key));
-    }
-
-    /// Nobody holds the link any more.
-    fn on_detach(&mut self, link: LinkId, reply: Option<oneshot::Sender<()>>) {
-        self.held.remove(&link);
-        if !self.pump.engine.is_attached(link) {
-            return;
+        if !self.line.is_open() {
+            // Asked as soon as the connection is back.
+            return self.unauthorized.push(request);
         }
-        self.pump.engine.detach(link, None);
-        if let Some(reply) = reply {
-            self.detaching.insert(link, reply);
+        match self.cbs.authorize(&mut self.pump.engine, &request.audience, clock::now()) {
+            Some(Ok(())) => self.management.ask(&mut self.pump.engine, request, &self.cbs),
+            Some(Err(error)) => request.end(Err(error)),
+            None => self.unauthorized.push(request),
         }
     }
 
@@ -260,27 +262,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     /// Says goodbye once everything that was sent has its outcome.
     fn close_when_settled(&mut self) {
-        let Some(closing) = self.closing.as_mut().filter(|_| self.sending.is_empty() && !self.ended) else { return };
+        let Some(closing) = self.closing.as_mut().filter(|_| self.sends.is_empty() && !self.ended) else { return };
         closing.said = true;
-        if self.opening.is_some() {
-            // Nobody is there yet to say goodbye to.
-            self.abandon(Error::ShutDown);
-        } else {
+        if self.line.is_open() {
             self.pump.engine.close(None);
+        } else {
+            // Nobody is there to say goodbye to.
+            self.end(Error::ShutDown);
         }
     }
 
     /// Commands that reach a task that has ended.
     fn refuse_what_still_comes(&mut self) {
         self.commands.close();
-        let cause = self.epitaph.cause();
+        let cause = self.status.cause();
         while let Ok(command) = self.commands.try_recv() {
             match command {
-                Command::Attach(request) => drop(request.reply.send(Err(cause.clone()))),
-                Command::Send(request) => drop(request.reply.send(Settlement::NotSent(cause.clone()))),
+                Command::Attach(request) => request.end(Err(cause.clone())),
+                Command::Send(request) => self.refuse(request, cause.clone()),
                 Command::Ask(request) => request.end(Err(cause.clone())),
                 Command::Close { reply, .. } => drop(reply.send(())),
-                Command::Forget { .. } | Command::Detach { .. } | Command::Credit { .. } => {}
+                Command::Forget(_) | Command::Detach { .. } | Command::Credit { .. } | Command::Abort => {}
             }
         }
     }
@@ -295,23 +297,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Opened => {
-                if let Some((_, reply)) = self.opening.take()
-                    && reply.send(Ok(())).is_err()
-                {
-                    self.close(Deadline::after(self.close_timeout), None);
-                }
-            }
+            Event::Opened => self.on_opened(),
             // Nothing can follow from it any more; the reason is yet to come.
             Event::Attached { .. } if self.pump.engine.is_closed() => {}
             Event::Attached { link, max_message_size } => self.on_attached(link, max_message_size),
             Event::Detached { link, error } => self.on_detached(link, Error::closed(Scope::Link, error)),
-            Event::Outcome { link, key, outcome } => self.on_outcome(link, key, outcome),
+            Event::Outcome { link: _, key, outcome } => self.on_outcome(key, outcome),
             Event::Delivery { link, delivery } => self.on_delivery(link, delivery),
             Event::SessionEnded { session, error } => self.on_session_ended(session, error),
             Event::Closed(cause) => {
                 let wanted = self.closing.as_ref().is_some_and(|closing| closing.said);
-                let cause = Error::of_cause(cause, self.pump.failure());
+                let cause = self.doom.take().unwrap_or_else(|| Error::of_cause(cause, self.pump.failure()));
                 self.on_closed(if wanted { Error::ShutDown } else { cause });
             }
             // A client takes no links, and is not asked for more.
@@ -322,17 +318,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn on_attached(&mut self, link: LinkId, max_message_size: Option<u64>) {
         let engine = &mut self.pump.engine;
         if self.cbs.owns_link(link) {
-            let verdicts = self.cbs.on_attached(engine, link, clock::now());
-            return self.on_verdicts(verdicts);
-        }
-        if self.management.owns_link(link) {
-            return self.management.on_attached(engine, link, &self.cbs);
-        }
-        let waiting = self.attaching.iter().position(|attaching| attaching.link == link);
-        match waiting.and_then(|index| self.attaching.swap_remove(index).succeed(engine, max_message_size)) {
-            Some(held) => drop(self.held.insert(link, held)),
-            // Whoever asked is gone: leave nothing behind.
-            None => self.pump.engine.detach(link, None),
+            self.cbs.on_attached(engine, link, clock::now());
+        } else if self.management.owns_link(link) {
+            self.management.on_attached(engine, link, &self.cbs);
+        } else {
+            self.on_link_attached(link, max_message_size);
         }
     }
 
@@ -340,15 +330,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let engine = &mut self.pump.engine;
         if self.cbs.owns_link(link) {
             let verdict = self.cbs.on_delivery(engine, link, delivery, clock::now());
-            return self.on_verdicts(verdict);
-        }
-        if self.management.owns_link(link) {
-            return self.management.on_delivery(engine, link, delivery);
-        }
-        self.arrivals.note(engine, link.session, &delivery);
-        if let Some(Held::Receiver { events }) = self.held.get(&link) {
-            // A receiver that went away is followed by its detach.
-            let _ = events.send(receiving::event_of(delivery));
+            self.on_verdicts(verdict);
+        } else if self.management.owns_link(link) {
+            self.management.on_delivery(engine, link, delivery);
+        } else {
+            self.arrivals.note(engine, link.session, &delivery);
+            self.links.deliver(link, delivery);
         }
     }
 
@@ -363,21 +350,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if let Some(reply) = self.detaching.remove(&link) {
             let _ = reply.send(());
         }
-        if let Some(index) = self.attaching.iter().position(|attaching| attaching.link == link) {
-            let attaching = self.attaching.swap_remove(index);
-            if cause.condition() == Some(UNAUTHORIZED_ACCESS) {
-                // Whatever was granted holds no longer: the next caller puts a fresh token.
-                self.cbs.revoke(&attaching.request.audience);
-            }
-            attaching.request.end(Err(cause.clone()));
-        }
-        self.lose(&cause, |lost| lost == link);
-    }
-
-    /// Keeps the first cause for those whose link is gone.
-    fn lose(&mut self, cause: &Error, is_lost: impl Fn(LinkId) -> bool) {
-        for (_, held) in self.held.iter_mut().filter(|(link, _)| is_lost(**link)) {
-            held.lose(cause);
+        if let Some(slot) = self.links.lose_link(link) {
+            self.fail(slot, cause);
         }
     }
 
@@ -393,119 +367,116 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         if self.session == Some(session) {
             self.session = None;
         }
-        let in_session = |attaching: &mut Attaching| attaching.link.session == session;
-        for attaching in self.attaching.extract_if(.., in_session).collect::<Vec<_>>() {
-            attaching.request.end(Err(cause.clone()));
-        }
         self.detaching.retain(|link, _| link.session != session);
-        self.lose(&cause, |link| link.session == session);
+        for slot in self.links.lose_session(session) {
+            self.fail(slot, cause.clone());
+        }
     }
 
-    /// The connection is over: everybody who waits is told the first cause.
-    fn on_closed(&mut self, cause: Error) {
-        // Set already when it was given up here, for a better reason than the end that this brought about.
-        let cause = self.epitaph.0.get_or_init(|| cause).clone();
-        self.ended = true;
-        if let Some((_, reply)) = self.opening.take() {
-            let _ = reply.send(Err(cause.clone()));
+    fn on_verdicts(&mut self, verdicts: impl IntoIterator<Item = Verdict>) {
+        for verdict in verdicts {
+            self.on_verdict(verdict);
         }
-        for waiting in self.unauthorized.drain(..) {
-            waiting.fail(cause.clone());
-        }
-        for attaching in self.attaching.drain(..) {
-            attaching.request.end(Err(cause.clone()));
-        }
-        self.management.fail_all(&cause);
-        self.lose(&cause, |_| true);
-        self.detaching.clear();
     }
 
-    fn on_outcome(&mut self, link: LinkId, key: DeliveryKey, outcome: Outcome) {
-        if CBS.owns_key(key) {
-            let verdict = self.cbs.on_outcome(key, outcome, clock::now());
-            return self.on_verdicts(verdict);
+    fn on_verdict(&mut self, verdict: Verdict) {
+        self.tell_verdict(&verdict);
+        let Verdict { audience, result, is_renewal } = verdict;
+        if is_renewal {
+            return;
         }
-        if MANAGEMENT.owns_key(key) {
-            return self.management.on_outcome(key, outcome);
-        }
-        let Some(sending) = self.forget(key) else { return };
-        let settlement = match outcome {
-            Outcome::Accepted => Settlement::Accepted,
-            Outcome::Rejected(error) => {
-                let (condition, description) = error::words(error);
-                Settlement::Rejected { condition, description }
+        let is_its = |request: &mut AskRequest| request.audience == audience;
+        for request in self.unauthorized.extract_if(.., is_its).collect::<Vec<_>>() {
+            match &result {
+                Ok(()) => self.management.ask(&mut self.pump.engine, request, &self.cbs),
+                Err(error) => request.end(Err(error.clone())),
             }
-            Outcome::Released | Outcome::Modified => Settlement::NotSent(Error::Released),
-            Outcome::NotSent => Settlement::NotSent(self.cause(link)),
-            Outcome::Unknown => Settlement::Unknown(self.cause(link)),
-        };
-        let _ = sending.reply.send(settlement);
+        }
+        for slot in self.links.unauthorized(&audience) {
+            match &result {
+                Ok(()) => self.attach(slot),
+                Err(error) => self.fail(slot, error.clone()),
+            }
+        }
     }
 
-    fn forget(&mut self, key: DeliveryKey) -> Option<Sending> {
-        let sending = self.sending.remove(&key)?;
-        self.send_deadlines.remove(&(sending.deadline.at, key));
-        Some(sending)
+    fn tell_verdict(&self, Verdict { audience, result, is_renewal }: &Verdict) {
+        let audience = audience.clone();
+        let (renew_in, expires_at) = self.cbs.terms(&audience, clock::now());
+        match result {
+            Ok(()) => self.status.tell(&ConnectionEvent::Authorized { audience, renew_in, expires_at }),
+            Err(cause) if *is_renewal => self.status.tell(&ConnectionEvent::RenewalFailed {
+                audience,
+                cause: cause.clone(),
+                retry_in: renew_in.unwrap_or_default(),
+            }),
+            // Told to whoever asked.
+            Err(_) => {}
+        }
     }
 
-    /// Why `link` is of no more use: the first cause.
-    fn cause(&self, link: LinkId) -> Error {
-        let known = self.held.get(&link).and_then(Held::lost);
-        known.cloned().unwrap_or_else(|| self.epitaph.cause())
+    fn on_outcome(&mut self, key: DeliveryKey, outcome: Outcome) {
+        if CBS.owns_key(key) {
+            let verdict = self.cbs.on_outcome(&mut self.pump.engine, key, outcome, clock::now());
+            self.on_verdicts(verdict);
+        } else if MANAGEMENT.owns_key(key) {
+            self.management.on_outcome(key, outcome);
+        } else {
+            self.on_send_outcome(key, outcome);
+        }
     }
 
     // ---- time --------------------------------------------------------------------------------------------------
 
     fn next_wake(&self) -> Option<Instant> {
-        let opening = self.opening.as_ref().map(|(deadline, _)| deadline.at);
-        let unauthorized = self.unauthorized.iter().map(|waiting| waiting.deadline().at).min();
-        let attaching = self.attaching.iter().map(|attaching| attaching.request.deadline.at).min();
-        let sending = self.send_deadlines.first().map(|(at, _)| *at);
+        let asking = self.unauthorized.iter().map(|request| request.deadline.at).min();
         let closing = self.closing.as_ref().map(|closing| closing.deadline.at);
-        let asking = self.management.next_deadline();
-        let renewal = self.cbs.next_renewal();
-        [opening, unauthorized, attaching, sending, asking, closing, renewal].into_iter().flatten().min()
+        [
+            self.line.next_wake(),
+            self.links.next_wake(),
+            self.sends.next_deadline(),
+            self.management.next_deadline(),
+            self.cbs.next_wake().filter(|_| self.line.is_open()),
+            asking,
+            closing,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn take_time(&mut self) {
         let now = clock::now();
-        self.cbs.renew(&mut self.pump.engine, now);
-        self.expire_unauthorized(now);
-        self.expire_attaching(now);
+        if self.line.is_open() {
+            let verdict = self.cbs.take_time(&mut self.pump.engine, now);
+            self.on_verdicts(verdict);
+        }
+        self.take_links_time(now);
+        self.expire_asking(now);
         self.management.expire(&mut self.pump.engine, now);
         self.expire_sending(now);
-        if let Some((deadline, _)) = self.opening.as_ref().filter(|(deadline, _)| deadline.at <= now) {
-            let cause = deadline.passed(Step::Open);
-            self.abandon(cause);
-        }
+        self.take_line_time(now);
         if self.closing.as_ref().is_some_and(|closing| closing.deadline.at <= now) {
-            self.abandon(Error::ShutDown);
+            self.end(Error::ShutDown);
         }
     }
 
-    fn expire_sending(&mut self, now: Instant) {
-        while self.send_deadlines.first().is_some_and(|(at, _)| *at <= now)
-            && let Some((_, key)) = self.send_deadlines.pop_first()
-        {
-            let Some(sending) = self.sending.remove(&key) else { continue };
-            let engine = &mut self.pump.engine;
-            let settlement = match engine.cancel(sending.link, key) {
-                Some(Outcome::NotSent) => {
-                    let starved = engine.credit(sending.link) == 0;
-                    let step = if starved { Step::Credit } else { Step::Write };
-                    Settlement::NotSent(sending.deadline.passed(step))
-                }
-                _ => Settlement::Unknown(sending.deadline.passed(Step::Outcome)),
-            };
-            let _ = sending.reply.send(settlement);
+    fn expire_asking(&mut self, now: Instant) {
+        let is_late = |request: &mut AskRequest| request.deadline.at <= now;
+        for request in self.unauthorized.extract_if(.., is_late).collect::<Vec<_>>() {
+            self.unwant(&request.audience);
+            let step = if self.line.is_open() { Step::Authorize } else { Step::Recovery };
+            let error = request.deadline.passed(step);
+            request.end(Err(error));
         }
     }
 
-    /// Gives the connection up without waiting for the peer.
-    fn abandon(&mut self, cause: Error) {
-        let _ = self.epitaph.0.set(cause);
-        self.pump.engine.close(None);
-        self.pump.engine.abandon();
-        self.take_events();
+    /// Somebody who waited for `audience` does not any more.
+    fn unwant(&mut self, audience: &str) {
+        let is_wanted = self.unauthorized.iter().any(|request| request.audience == audience)
+            || !self.links.unauthorized(audience).is_empty();
+        if !is_wanted {
+            self.cbs.unwant(&mut self.pump.engine, audience);
+        }
     }
 }

@@ -72,6 +72,8 @@ pub enum Credential {
     },
     /// A token signed elsewhere, which cannot be renewed here.
     SharedAccessSignature(SasToken),
+    /// None: tokens come from elsewhere. See [`ConnectionString::of_namespace`].
+    Absent,
 }
 
 impl ConnectionString {
@@ -100,6 +102,27 @@ impl ConnectionString {
             use_development_emulator,
             warnings,
         })
+    }
+
+    /// A namespace without a credential: for tokens that come from elsewhere, as Entra ID's do. `endpoint` is what stands
+    /// behind `Endpoint=`: `sb://ns.servicebus.windows.net`, or the host alone.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError`] when it is no endpoint.
+    ///
+    /// ```
+    /// use hubwire::ConnectionString;
+    ///
+    /// let namespace = ConnectionString::of_namespace("ns.servicebus.windows.net")?;
+    /// assert_eq!(namespace.host(), "ns.servicebus.windows.net");
+    /// # Ok::<(), hubwire::wire::connection_string::ParseError>(())
+    /// ```
+    pub fn of_namespace(endpoint: &str) -> Result<Self, ParseError> {
+        // Read as a whole string is, for the same rules; the token in it is not used.
+        let text = format!("Endpoint={endpoint};SharedAccessSignature=SharedAccessSignature sr=-&sig=-&se=0&skn=-");
+        let parsed = Self::parse(&text)?;
+        Ok(Self { credential: Credential::Absent, ..parsed })
     }
 
     /// The namespace's host, lower-case and without the port; an IPv6 address is in brackets.
@@ -189,7 +212,10 @@ impl ConnectionString {
         if let Some(port) = self.port {
             text += &format!(":{port}");
         }
-        text += &format!("/;{}", self.credential.redacted());
+        text += "/";
+        if !matches!(self.credential, Credential::Absent) {
+            text += &format!(";{}", self.credential.redacted());
+        }
         if let Some(hub) = self.event_hub() {
             text += &format!(";{}={}", Key::EntityPath, printable(hub));
         }
@@ -247,6 +273,7 @@ impl Credential {
             Self::SharedAccessSignature(token) => {
                 format!("{}={}", Key::SharedAccessSignature, token.redacted())
             }
+            Self::Absent => String::new(),
         }
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::event::{Body, Event};
 use super::received::time_of;
-use super::sas::SasToken;
+use super::token::Token;
 use super::value::Value;
 
 /// What can be asked for.
@@ -56,7 +56,7 @@ impl Query {
     }
 
     /// Encodes the request, to be answered to `reply_to` under `message_id`. All SDKs send the token along.
-    pub(crate) fn encode(&self, message_id: u64, reply_to: &str, token: &SasToken) -> Bytes {
+    pub(crate) fn encode(&self, message_id: u64, reply_to: &str, token: &Token) -> Bytes {
         let kind = match self {
             Self::EventHub { .. } => "com.microsoft:eventhub",
             Self::Partition { .. } => "com.microsoft:partition",
@@ -67,7 +67,7 @@ impl Query {
             .with_property("operation", "READ")
             .with_property("name", self.event_hub())
             .with_property("type", kind)
-            .with_property("security_token", token.as_str());
+            .with_property("security_token", token.text.expose());
         let request = match self {
             Self::EventHub { .. } => request,
             Self::Partition { partition_id, .. } => request.with_property("partition", partition_id.as_str()),
@@ -157,7 +157,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_request_says_all_that_the_sdks_say() {
-        let token = sign("sb://ns/hub", "n", "k", UNIX_EPOCH, Duration::from_secs(60));
+        let token = Token::shared_access_signature(&sign("sb://ns/hub", "n", "k", UNIX_EPOCH, Duration::from_secs(60)));
         let query = Query::Partition { event_hub: "hub".into(), partition_id: "3".into() };
         let request = Event::decode(&query.encode(9, "back", &token)).unwrap();
         let properties = request.properties().unwrap();
@@ -168,7 +168,7 @@ pub(crate) mod tests {
             ("name", "hub"),
             ("type", "com.microsoft:partition"),
             ("partition", "3"),
-            ("security_token", token.as_str()),
+            ("security_token", token.text.expose()),
         ] {
             assert_eq!(request.property(name).and_then(Value::as_str), Some(value), "{name}");
         }

@@ -14,4 +14,5 @@ pub mod received;
 pub mod sas;
 pub mod secret;
 pub(crate) mod shape;
+pub mod token;
 pub mod value;

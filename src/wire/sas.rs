@@ -232,10 +232,7 @@ impl SasToken {
     /// ```
     #[must_use]
     pub fn renew_at(&self, issued: SystemTime) -> Option<SystemTime> {
-        let expiry = Duration::from_secs(self.expiry_unix_secs()?);
-        let life = expiry.saturating_sub(since_epoch(issued));
-        let margin = (life / 10).max(LEAST_MARGIN).min(life / 2);
-        issued.checked_add(life - margin)
+        renewal_after(issued, Duration::from_secs(self.expiry_unix_secs()?))
     }
 
     /// Whether the token is for `audience` or for something above it.
@@ -435,6 +432,17 @@ fn hmac(key: &str, sr: &str, se: &str) -> Hmac<Sha256> {
         .chain_update(sr)
         .chain_update("\n")
         .chain_update(se)
+}
+
+/// When a token that ends at `expires_at` should be replaced: see [`SasToken::renew_at`], whose table it keeps.
+pub(crate) fn renewal_time(issued: SystemTime, expires_at: SystemTime) -> Option<SystemTime> {
+    renewal_after(issued, since_epoch(expires_at))
+}
+
+fn renewal_after(issued: SystemTime, expiry: Duration) -> Option<SystemTime> {
+    let life = expiry.saturating_sub(since_epoch(issued));
+    let margin = (life / 10).max(LEAST_MARGIN).min(life / 2);
+    issued.checked_add(life - margin)
 }
 
 /// A time before 1970 counts as 1970: no token reaches back further.

@@ -10,41 +10,10 @@ use crate::engine::{Connection, Delivery, SessionId};
 /// Encoded events for a receiver, and last of all why no more will come. Credit bounds what waits in it.
 pub(in crate::client) type Events = mpsc::UnboundedSender<Result<Bytes, Error>>;
 
-/// What somebody holds a link for.
-pub(super) enum Held {
-    Sender {
-        /// Why the link went, once it did.
-        lost: Option<Error>,
-    },
-    Receiver {
-        events: Events,
-    },
-}
-
-impl Held {
-    /// The link is gone. The first cause counts.
-    pub(super) fn lose(&mut self, cause: &Error) {
-        match self {
-            Self::Sender { lost } => drop(lost.get_or_insert_with(|| cause.clone())),
-            // A receiver keeps the first one that it hears of.
-            Self::Receiver { events } => drop(events.send(Err(cause.clone()))),
-        }
-    }
-
-    /// Why a sender's link went.
-    pub(super) fn lost(&self) -> Option<&Error> {
-        match self {
-            Self::Sender { lost } => lost.as_ref(),
-            Self::Receiver { .. } => None,
-        }
-    }
-}
-
 /// What has come, as its receiver gets it.
 pub(super) fn event_of(delivery: Delivery) -> Result<Bytes, Error> {
     let size = delivery.size;
-    let payload =
-        delivery.payload.ok_or_else(|| Error::Violation { what: format!("it sent an event of {size} bytes") });
+    let payload = delivery.payload.ok_or_else(|| Error::Violation { what: format!("it sent an event of {size} bytes") });
     payload.map(|payload| payload.into_bytes())
 }
 

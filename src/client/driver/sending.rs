@@ -1,0 +1,329 @@
+//! Batches on their way: handed to a link, sent again where that is certain not to duplicate, and told what became of them.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::links::{SlotId, State};
+use super::{Deadline, Driver, Error, Step};
+use crate::client::error;
+use crate::client::status::{ConnectionEvent, Count};
+use crate::clock;
+use crate::engine::{DeliveryKey, LinkId, Outcome, Outgoing, SettleMode};
+use crate::wire::batch::MESSAGE_FORMAT;
+use crate::wire::condition;
+
+pub(in crate::client) struct SendRequest {
+    pub(in crate::client) slot: SlotId,
+    pub(in crate::client) key: DeliveryKey,
+    pub(in crate::client) payload: Bytes,
+    pub(in crate::client) events: u64,
+    pub(in crate::client) deadline: Deadline,
+    pub(in crate::client) reply: oneshot::Sender<Settlement>,
+    /// Its place in the window, until nothing of it is held here any more.
+    pub(in crate::client) place: Place,
+}
+
+/// A share of what may be in flight: one batch, and its bytes.
+pub(in crate::client) type Place = [OwnedSemaphorePermit; 2];
+
+/// How a batch ended.
+#[derive(Debug)]
+pub(in crate::client) enum Settlement {
+    Accepted,
+    Rejected { condition: String, description: String },
+    NotSent(Error),
+    Unknown(Error),
+}
+
+impl Settlement {
+    fn count(&self, events: u64) -> Count {
+        match self {
+            Self::Accepted => Count::Accepted { events },
+            Self::Rejected { .. } => Count::Rejected,
+            Self::NotSent(_) => Count::NotSent,
+            Self::Unknown(_) => Count::Unknown,
+        }
+    }
+}
+
+/// A batch without an outcome.
+struct Sending {
+    request: SendRequest,
+    began: Instant,
+    /// Where it was handed over, and when; without it, it waits in its slot.
+    handed: Option<(LinkId, Instant)>,
+    /// How often it was sent again.
+    attempts: u32,
+    /// Why it is where it is: the first cause.
+    cause: Option<Error>,
+    /// The hub's words, when it was refused for now.
+    refusal: Option<(String, String)>,
+}
+
+/// All of them.
+#[derive(Default)]
+pub(super) struct Sends {
+    by_key: HashMap<DeliveryKey, Sending>,
+    deadlines: BTreeSet<(Instant, DeliveryKey)>,
+}
+
+impl Sends {
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+}
+
+impl Driver {
+    pub(super) fn on_send(&mut self, request: SendRequest) {
+        self.status.began(request.payload.len() as u64);
+        if self.closing.is_some() {
+            return self.settle_request(request, Settlement::NotSent(Error::ShutDown));
+        }
+        let (id, key) = (request.slot, request.key);
+        let Some(slot) = self.links.get_mut(id) else {
+            let cause = self.status.cause();
+            return self.settle_request(request, Settlement::NotSent(cause));
+        };
+        if let State::GivenUp(cause) = &slot.state {
+            let cause = cause.clone();
+            return self.settle_request(request, Settlement::NotSent(cause));
+        }
+        slot.waiting.insert(key);
+        let is_asleep = matches!(slot.state, State::Asleep);
+        self.sends.deadlines.insert((request.deadline.at, key));
+        let sending =
+            Sending { request, began: clock::now(), handed: None, attempts: 0, cause: None, refusal: None };
+        self.sends.by_key.insert(key, sending);
+        if is_asleep {
+            self.seek(id);
+        }
+        self.flush(id);
+    }
+
+    /// Refuses a batch that reaches a task that has ended.
+    pub(super) fn refuse(&mut self, request: SendRequest, cause: Error) {
+        self.status.began(request.payload.len() as u64);
+        self.settle_request(request, Settlement::NotSent(cause));
+    }
+
+    /// Hands over what waits for a link, if that is there and takes it.
+    pub(super) fn flush(&mut self, id: SlotId) {
+        let Some(slot) = self.links.get_mut(id) else { return };
+        let State::Attached(link) = slot.state else { return };
+        if slot.paused_until.is_some() {
+            return;
+        }
+        let now = clock::now();
+        while let Some(key) = slot.waiting.pop_first() {
+            let Some(sending) = self.sends.by_key.get_mut(&key) else { continue };
+            let payload = sending.request.payload.clone();
+            let outgoing =
+                Outgoing { key, message_format: MESSAGE_FORMAT, payload, settle_mode: SettleMode::Unsettled };
+            if self.pump.engine.send(link, outgoing).is_err() {
+                // The link has ended; the event that says so is about to be taken.
+                slot.waiting.insert(key);
+                return;
+            }
+            sending.handed = Some((link, now));
+        }
+    }
+
+    /// The caller gave up on a batch. One of which nothing has left does not leave any more.
+    pub(super) fn on_forget(&mut self, key: DeliveryKey) {
+        let Some(sending) = self.sends.by_key.get(&key) else { return };
+        let is_here = match sending.handed {
+            None => true,
+            Some((link, _)) => self.pump.engine.withdraw(link, key),
+        };
+        if is_here {
+            self.settle(key, Settlement::NotSent(Error::ShutDown));
+        }
+    }
+
+    pub(super) fn on_send_outcome(&mut self, key: DeliveryKey, outcome: Outcome) {
+        let Some(sending) = self.sends.by_key.get_mut(&key) else { return };
+        let handed = sending.handed.take();
+        let slot = sending.request.slot;
+        match outcome {
+            Outcome::Accepted => {
+                if let Some((_, at)) = handed {
+                    self.status.round_trip(clock::now().duration_since(at));
+                }
+                self.settle(key, Settlement::Accepted);
+            }
+            Outcome::Rejected(error) => self.on_rejected(key, error::words(error)),
+            Outcome::Released | Outcome::Modified => {
+                sending.cause.get_or_insert(Error::Released);
+                self.send_later(key, Duration::ZERO);
+            }
+            Outcome::NotSent => {
+                let cause = self.cause(slot);
+                self.note_cause(key, cause);
+                self.send_again(key);
+            }
+            Outcome::Unknown => {
+                let cause = self.cause(slot);
+                if self.settings.options.retry.resends_unknown() && self.may_send_again(key, Duration::ZERO).is_some() {
+                    self.note_cause(key, cause);
+                    self.send_again(key);
+                } else {
+                    self.settle(key, Settlement::Unknown(cause));
+                }
+            }
+        }
+    }
+
+    fn note_cause(&mut self, key: DeliveryKey, cause: Error) {
+        if let Some(sending) = self.sends.by_key.get_mut(&key) {
+            sending.cause.get_or_insert(cause);
+        }
+    }
+
+    fn on_rejected(&mut self, key: DeliveryKey, (condition, description): (String, String)) {
+        // Other refusals that may pass do not say that nothing was stored.
+        let is_certain = condition::is_throttling(&condition, &description);
+        if !is_certain && !self.settings.options.retry.resends_unknown() || !self.is_passing(&condition, &description) {
+            return self.settle(key, Settlement::Rejected { condition, description });
+        }
+        let minimum = condition::minimum_wait(&condition);
+        if let Some(sending) = self.sends.by_key.get_mut(&key) {
+            sending.refusal = Some((condition, description));
+        }
+        self.send_later(key, minimum);
+    }
+
+    fn is_passing(&self, condition: &str, description: &str) -> bool {
+        condition::recovery(condition, Some(description)) != condition::Recovery::GiveUp
+    }
+
+    /// How long to wait before a batch is sent again; `None` when it must not be.
+    fn may_send_again(&mut self, key: DeliveryKey, minimum: Duration) -> Option<Duration> {
+        let sending = self.sends.by_key.get(&key)?;
+        let retry = &self.settings.options.retry;
+        let wait = retry.wait(sending.attempts, minimum, self.random.next())?;
+        let at = clock::now().checked_add(wait)?;
+        let is_in_time = at < sending.request.deadline.at && retry.allows_after(at.duration_since(sending.began));
+        // Nobody waits for one whose caller has gone.
+        (is_in_time && !sending.request.reply.is_closed()).then_some(wait)
+    }
+
+    /// Puts a batch back in line, as soon as its link takes it.
+    fn send_again(&mut self, key: DeliveryKey) {
+        if self.may_send_again(key, Duration::ZERO).is_none() {
+            return self.give_back(key);
+        }
+        self.line_up(key);
+    }
+
+    /// Puts a batch back in line, and makes the line wait: a hub that takes no more is not hammered.
+    fn send_later(&mut self, key: DeliveryKey, minimum: Duration) {
+        let Some(wait) = self.may_send_again(key, minimum) else { return self.give_back(key) };
+        self.line_up(key);
+        let Some(sending) = self.sends.by_key.get(&key) else { return };
+        let refusal = sending.refusal.clone();
+        let Some(slot) = self.links.get_mut(sending.request.slot) else { return };
+        let until = clock::now() + wait;
+        slot.paused_until = Some(slot.paused_until.map_or(until, |before| before.max(until)));
+        if let Some((condition, description)) = refusal {
+            let address = slot.terms.address().to_owned();
+            self.status.tell(&ConnectionEvent::Throttled { address, condition, description, wait });
+        }
+    }
+
+    fn line_up(&mut self, key: DeliveryKey) {
+        let Some(sending) = self.sends.by_key.get_mut(&key) else { return };
+        let slot = sending.request.slot;
+        sending.attempts += 1;
+        match self.links.get_mut(slot).filter(|slot| !matches!(slot.state, State::GivenUp(_))) {
+            Some(slot) => {
+                slot.waiting.insert(key);
+                self.status.retried();
+                self.flush(slot_id(key, &self.sends).unwrap_or_default());
+            }
+            None => self.give_back(key),
+        }
+    }
+
+    /// Gives a batch back of which it is certain that it is not stored: in the hub's words if it refused it, else with the
+    /// first cause.
+    pub(super) fn give_back(&mut self, key: DeliveryKey) {
+        let Some(sending) = self.sends.by_key.get(&key) else { return };
+        let settlement = match (&sending.refusal, &sending.cause) {
+            (Some((condition, description)), _) => {
+                Settlement::Rejected { condition: condition.clone(), description: description.clone() }
+            }
+            (None, Some(cause)) => Settlement::NotSent(cause.clone()),
+            (None, None) => Settlement::NotSent(self.cause(sending.request.slot)),
+        };
+        self.settle(key, settlement);
+    }
+
+    /// Why a slot has no link: the first cause.
+    fn cause(&self, id: SlotId) -> Error {
+        let slot = self.links.get(id);
+        let given_up = slot.and_then(|slot| match &slot.state {
+            State::GivenUp(cause) => Some(cause),
+            _ => None,
+        });
+        let outage = slot.and_then(|slot| slot.outage.as_ref()).or(self.outage.as_ref()).map(|outage| &outage.cause);
+        outage.or(given_up).cloned().unwrap_or_else(|| self.status.cause())
+    }
+
+    fn settle(&mut self, key: DeliveryKey, settlement: Settlement) {
+        let Some(sending) = self.sends.by_key.remove(&key) else { return };
+        self.sends.deadlines.remove(&(sending.request.deadline.at, key));
+        if let Some(slot) = self.links.get_mut(sending.request.slot) {
+            slot.waiting.remove(&key);
+        }
+        self.settle_request(sending.request, settlement);
+    }
+
+    fn settle_request(&mut self, request: SendRequest, settlement: Settlement) {
+        let SendRequest { payload, events, reply, place, .. } = request;
+        self.status.ended(payload.len() as u64, settlement.count(events));
+        // Before the caller goes on: the batch's memory is its alone then.
+        drop((payload, place));
+        let _ = reply.send(settlement);
+    }
+
+    pub(super) fn expire_sending(&mut self, now: Instant) {
+        while self.sends.deadlines.first().is_some_and(|(at, _)| *at <= now)
+            && let Some((_, key)) = self.sends.deadlines.pop_first()
+        {
+            self.expire(key);
+        }
+    }
+
+    fn expire(&mut self, key: DeliveryKey) {
+        let Some(sending) = self.sends.by_key.get(&key) else { return };
+        let deadline = sending.request.deadline;
+        let Some((link, _)) = sending.handed else {
+            let slot = self.links.get(sending.request.slot);
+            let is_known = sending.cause.is_some() || sending.refusal.is_some();
+            if is_known || self.outage.is_some() || slot.is_some_and(|slot| slot.outage.is_some()) {
+                return self.give_back(key);
+            }
+            return self.settle(key, Settlement::NotSent(deadline.passed(Step::Recovery)));
+        };
+        let engine = &mut self.pump.engine;
+        let settlement = match engine.cancel(link, key) {
+            Some(Outcome::NotSent) => {
+                let starved = engine.credit(link) == 0;
+                Settlement::NotSent(deadline.passed(if starved { Step::Credit } else { Step::Write }))
+            }
+            _ => Settlement::Unknown(deadline.passed(Step::Outcome)),
+        };
+        self.settle(key, settlement);
+    }
+}
+
+fn slot_id(key: DeliveryKey, sends: &Sends) -> Option<SlotId> {
+    sends.by_key.get(&key).map(|sending| sending.request.slot)
+}
