@@ -2,6 +2,7 @@
 
 mod emulator;
 mod failures;
+mod faults;
 mod input;
 mod streams;
 mod support;
