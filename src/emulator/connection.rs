@@ -268,6 +268,7 @@ impl Peer {
             Some(_) => {}
         }
         self.refused += 1;
+        self.later.forget(|waiting| waiting == id);
         engine.detach(id, Some(error));
     }
 

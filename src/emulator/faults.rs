@@ -325,6 +325,11 @@ impl Fault {
         matches!(self.what, What::Blow(_)) && self.nth.is_none()
     }
 
+    /// The same, for this connection, and without waiting.
+    fn now_on(&self, connection: u64) -> Self {
+        Self { aim: Aim { connection: Some(connection), target: None }, nth: None, ..self.clone() }
+    }
+
     /// Whether a delivery sets it off that goes its own way all the same.
     pub(super) fn waits_for_deliveries(&self) -> bool {
         matches!(self.what, What::Blow(_) | What::Silence | What::Cut(..)) && self.nth.is_some()

@@ -207,8 +207,8 @@ impl Peer {
     }
 
     fn settle_now(&mut self, engine: &mut Connection, id: LinkId, number: u32, state: DeliveryState, now: Instant) {
-        let path = self.links.get(&id).and_then(Link::path);
-        if path.is_some_and(|path| self.is_out_of_order(path, now)) {
+        let is_out_of_order = |path| self.is_out_of_order(path, now);
+        if self.shared.faults.is_any() && self.links.get(&id).and_then(Link::path).is_some_and(is_out_of_order) {
             self.settlements.hold(id.session, number, state);
         } else {
             self.settlements.settle(engine, id.session, number, state);
@@ -222,6 +222,9 @@ impl Peer {
 
     /// Deals the blows that a delivery on this link sets off.
     pub(super) fn after_delivery(&mut self, engine: &mut Connection, id: LinkId, now: Instant) {
+        if !self.shared.faults.is_any() {
+            return;
+        }
         let Some(path) = self.links.get(&id).and_then(Link::path) else { return };
         for blow in self.shared.faults.after_delivery(now, self.number, path) {
             self.flush(engine);
@@ -237,6 +240,9 @@ impl Peer {
     }
 
     fn befall<T>(&self, id: LinkId, now: Instant, pick: impl Fn(&What) -> Option<T>) -> Option<T> {
+        if !self.shared.faults.is_any() {
+            return None;
+        }
         let path = self.links.get(&id).and_then(Link::path)?;
         self.shared.faults.befall(now, |aim| aim.is_link(self.number, path), pick)
     }

@@ -110,8 +110,15 @@ impl Faults {
         self.list().connections.insert(connection, Arc::clone(mailbox));
     }
 
+    /// A connection has gone, and what was aimed at it has nothing left to befall.
     pub(in crate::emulator) fn leave(&self, connection: u64) {
-        self.list().connections.remove(&connection);
+        let mut list = self.list();
+        list.connections.remove(&connection);
+        let armed_count = list.armed.len();
+        list.armed.retain(|armed| armed.fault.aim.connection != Some(connection));
+        if list.armed.len() < armed_count {
+            self.publish(list);
+        }
     }
 
     pub(in crate::emulator) fn edition(&self) -> u64 {
@@ -181,20 +188,20 @@ impl Faults {
         if !self.is_any() {
             return Vec::new();
         }
-        let (mut list, mut blows) = (self.list(), Vec::new());
+        let (mut list, mut blows, mut cuts) = (self.list(), Vec::new(), Vec::new());
         for armed in &mut list.armed {
             if !armed.fault.waits_for_deliveries() || !armed.fault.aim.is_link(connection, path) || !armed.meet(now) {
                 continue;
             }
-            if let What::Blow(blow) = &armed.fault.what {
-                armed.fired += 1;
-                blows.push(blow.clone());
-            } else {
-                armed.fault.nth = None;
-                armed.fault.aim = Aim { connection: Some(connection), target: None };
-                armed.since = now;
+            armed.fired += 1;
+            match &armed.fault.what {
+                What::Blow(blow) => blows.push(blow.clone()),
+                What::Cut(..) => cuts.push(Fault { run: Run::Times(1), ..armed.fault.now_on(connection) }),
+                // A state: it has begun, and goes on.
+                _ => (armed.fault, armed.since) = (armed.fault.now_on(connection), now),
             }
         }
+        cuts.into_iter().for_each(|cut| self.begin(&mut list, cut, now));
         self.count(blows.len() as u64);
         blows
     }

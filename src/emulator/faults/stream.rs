@@ -66,9 +66,10 @@ impl<S> Faulty<S> {
 
     /// Cuts the stream if it has come so far.
     fn check(&mut self) -> io::Result<()> {
-        while let Some(at) = self.cuts.iter().position(|cut| cut.left == 0) {
-            let cut = self.cuts.swap_remove(at);
-            self.is_cut |= self.faults.take_cut(cut.id);
+        while !self.is_cut
+            && let Some(at) = self.cuts.iter().position(|cut| cut.left == 0)
+        {
+            self.is_cut = self.faults.take_cut(self.cuts.swap_remove(at).id);
         }
         if self.is_cut { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
     }

@@ -54,6 +54,21 @@ async fn the_nth_attach_is_refused_and_those_of_tokens_do_not_count() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_independent_client_understands_the_refusals() {
+    let emulator = emulator_with([
+        Fault::refuse_attach("amqp:resource-limit-exceeded", "No more links."),
+        Fault::refuse_begin("amqp:not-allowed", "No more sessions.").nth(3),
+    ]);
+    let mut client = crate::client::Client::authorized(&emulator).await;
+    let (condition, text) = client.refused_sender(HUB).await;
+    assert_eq!(condition, "amqp:resource-limit-exceeded");
+    assert!(text.starts_with("No more links. TrackingId:"), "{text}");
+    let mut session = fe2o3_amqp::Session::begin(&mut client.connection).await.expect("begun");
+    let ended = session.on_end().await.expect_err("and ended");
+    assert!(format!("{ended:?}").contains("No more sessions. TrackingId:"), "{ended:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_is_refused_with_status_and_words_for_the_hub_that_is_meant() {
     let emulator = emulator_with([Fault::refuse_put_token(503, "Come back later.").on_hub("audit")]);
     let connection = connect(&emulator).await.expect("opens");

@@ -127,6 +127,17 @@ async fn a_connection_that_is_there_is_cut_now_or_after_deliveries() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_connection_is_cut_after_its_delivery_when_that_is_asked_for() {
+    let emulator = emulator_with([Fault::cut_after_bytes(0).after_deliveries(1).times(2)]);
+    for body in ["one", "two"] {
+        let (_connection, sender) = sender(&emulator).await;
+        assert!(matches!(unknown(send(&sender, body).await), Error::Lost { .. }));
+    }
+    all_is_well(&emulator).await;
+    assert_eq!((stored(&emulator).len(), emulator.totals().faults), (3, 2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn silence_falls_at_once_and_what_was_held_back_comes_after_it() {
     let emulator = emulator_with([]);
     let (_connection, sender) = sender(&emulator).await;
