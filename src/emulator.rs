@@ -29,7 +29,8 @@
 //! ```
 //!
 //! Events live in memory, within the retention, as long as an [`Emulator`] or a connection to it does. Receivers read
-//! them by partition and consumer group, and `$management` tells of hubs and partitions.
+//! them by partition and consumer group, and `$management` tells of hubs and partitions. What goes wrong on request is a
+//! [`Fault`].
 
 mod address;
 mod answer;

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -52,6 +54,18 @@ fn every_name_is_a_fault() {
         assert!(fault.to_string().starts_with(name), "{fault}");
         assert!(every_fault().iter().any(|one| one.to_string().starts_with(name)), "{name} is tried");
     }
+}
+
+#[test]
+fn the_page_tells_of_every_fault() {
+    let page = include_str!("../../../../docs/emulator.md");
+    let (_, section) = page.split_once("## Faults\n").expect("the section");
+    for name in NAMES.split(", ") {
+        assert!(section.contains(&format!("`{name}`")), "{name}");
+    }
+    let (_, script) = section.split_once("# bad-day.txt").expect("the example");
+    let (script, _) = script.split_once("```").expect("its end");
+    assert_eq!(Fault::script(&format!("#{script}")).map(|faults| faults.len()), Ok(3));
 }
 
 #[test]
