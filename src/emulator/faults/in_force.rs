@@ -37,6 +37,8 @@ struct Armed {
     /// Occasions so far.
     met: u64,
     fired: u64,
+    /// Connections that a state has come over. It stays with them when the link goes that brought it.
+    connections: Vec<u64>,
 }
 
 /// A cut that a connection has to watch for.
@@ -61,6 +63,14 @@ impl Armed {
             Run::Lasting(_) => self.ends_at().is_some_and(|end| end <= now),
             Run::Always => false,
         }
+    }
+
+    /// Whether it concerns a connection, now or since before.
+    fn comes_over(&mut self, connection: u64, is_meant: impl Fn(&Aim) -> bool) -> bool {
+        let is_known = self.connections.contains(&connection);
+        let is_new = !is_known && is_meant(&self.fault.aim);
+        self.connections.extend(is_new.then_some(connection));
+        is_known || is_new
     }
 
     /// Counts an occasion; whether the fault's turn has come.
@@ -116,6 +126,7 @@ impl Faults {
         list.connections.remove(&connection);
         let armed_count = list.armed.len();
         list.armed.retain(|armed| armed.fault.aim.connection != Some(connection));
+        list.armed.iter_mut().for_each(|armed| armed.connections.retain(|&other| other != connection));
         if list.armed.len() < armed_count {
             self.publish(list);
         }
@@ -193,42 +204,59 @@ impl Faults {
             if !armed.fault.waits_for_deliveries() || !armed.fault.aim.is_link(connection, path) || !armed.meet(now) {
                 continue;
             }
-            armed.fired += 1;
             match &armed.fault.what {
                 What::Blow(blow) => blows.push(blow.clone()),
                 What::Cut(..) => cuts.push(Fault { run: Run::Times(1), ..armed.fault.now_on(connection) }),
                 // A state: it has begun, and goes on.
-                _ => (armed.fault, armed.since) = (armed.fault.now_on(connection), now),
+                _ => {
+                    (armed.fault, armed.since) = (armed.fault.now_on(connection), now);
+                    continue;
+                }
             }
+            armed.fired += 1;
         }
         cuts.into_iter().for_each(|cut| self.begin(&mut list, cut, now));
         self.count(blows.len() as u64);
         blows
     }
 
-    /// Whether the state `what` holds for one that is meant.
+    /// Whether the state `what` holds for a link that is meant.
     pub(in crate::emulator) fn holds(&self, now: Instant, what: &What, is_meant: impl Fn(&Aim) -> bool) -> bool {
-        self.is_any()
-            && self.list().armed.iter().any(|armed| {
-                armed.fault.what == *what
-                    && !armed.fault.waits_for_deliveries()
-                    && !armed.is_over(now)
-                    && is_meant(&armed.fault.aim)
-            })
+        let is_it = |armed: &Armed| armed.fault.what == *what && !armed.is_over(now) && is_meant(&armed.fault.aim);
+        self.is_any() && self.list().armed.iter().any(is_it)
     }
 
-    pub(in crate::emulator) fn cuts(&self, now: Instant, is_meant: impl Fn(&Aim) -> bool) -> Vec<CutOrder> {
+    /// Whether the state `what` has come over a connection.
+    pub(in crate::emulator) fn has_come_over(
+        &self,
+        now: Instant,
+        what: &What,
+        connection: u64,
+        is_meant: impl Fn(&Aim) -> bool,
+    ) -> bool {
+        let is_it =
+            |armed: &Armed| armed.fault.what == *what && !armed.fault.waits_for_deliveries() && !armed.is_over(now);
+        self.is_any()
+            && self.list().armed.iter_mut().any(|armed| is_it(armed) && armed.comes_over(connection, &is_meant))
+    }
+
+    /// The cuts that a connection has to watch for.
+    pub(in crate::emulator) fn cuts(
+        &self,
+        now: Instant,
+        connection: u64,
+        is_meant: impl Fn(&Aim) -> bool,
+    ) -> Vec<CutOrder> {
         if !self.is_any() {
             return Vec::new();
         }
-        let list = self.list();
-        let order = |armed: &Armed| match armed.fault.what {
+        let order = |armed: &mut Armed| match armed.fault.what {
             What::Cut(way, bytes) if !armed.fault.waits_for_deliveries() && !armed.is_over(now) => {
-                is_meant(&armed.fault.aim).then_some(CutOrder { id: armed.id, way, bytes })
+                armed.comes_over(connection, &is_meant).then_some(CutOrder { id: armed.id, way, bytes })
             }
             _ => None,
         };
-        list.armed.iter().filter_map(order).collect()
+        self.list().armed.iter_mut().filter_map(order).collect()
     }
 
     /// A connection has come to where it is to be cut; whether that still holds.
@@ -259,7 +287,7 @@ impl Faults {
             return;
         }
         list.next_id += 1;
-        list.armed.push(Armed { id: list.next_id, fault, since, met: 0, fired: 0 });
+        list.armed.push(Armed { id: list.next_id, fault, since, met: 0, fired: 0, connections: Vec::new() });
     }
 
     /// Has every connection look at the list.
@@ -318,7 +346,7 @@ mod tests {
     fn of_two_connections_that_come_to_a_cut_one_is_cut() {
         let now = clock::now();
         let faults = Faults::new(vec![Fault::cut_after_bytes(9)], now);
-        let [cut] = faults.cuts(now, |_| true)[..] else { panic!("one cut") };
+        let [cut] = faults.cuts(now, 1, |_| true)[..] else { panic!("one cut") };
         assert_eq!((cut.way, cut.bytes), (Way::Written, 9));
         assert!(faults.take_cut(cut.id) && !faults.take_cut(cut.id));
     }

@@ -58,8 +58,11 @@ async fn connections_are_struck_by_the_hubs_that_they_have_links_to() {
     send(&telemetry, "one").await.expect("another connection");
     assert_eq!(not_sent(send(&audit, "two").await).scope(), Some(Scope::Connection));
     let three = connect(&emulator).await.expect("silence waits for the link");
-    let error = three.sender("audit").await.expect_err("and falls with it");
-    assert!(matches!(error, Error::TimedOut { .. }), "{error:?}");
+    three.sender(HUB).await.expect("another hub");
+    for hub in ["audit", HUB] {
+        let error = three.sender(hub).await.expect_err("it falls with the link, and stays when that is given up");
+        assert!(matches!(error, Error::TimedOut { .. }), "{hub}: {error:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -141,3 +141,26 @@ async fn whoever_leaves_while_its_attach_waits_leaves_nothing_behind() {
     let sender = connection.sender(HUB).await.expect("attaches");
     send(&sender, "one").await.expect("accepted");
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_talks_on_while_its_open_waits_is_heard_in_the_end() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let emulator = emulator_with([Fault::delay(Stage::Open, SECOND * 5)]);
+    let (mut reading, mut writing) = tokio::io::split(emulator.connect());
+    let began = now();
+    let talking = tokio::spawn(async move {
+        let hello = b"AMQP\x03\x01\0\0\0\0\0\x19\x02\x01\0\0\0\x53\x41\xc0\x0c\x01\xa3\x09ANONYMOUSAMQP\0\x01\0\0";
+        writing.write_all(hello).await.unwrap();
+        writing.write_all(b"\0\0\0\x11\x02\0\0\0\0\x53\x10\xc0\x04\x01\xa1\x01x").await.unwrap();
+        // More than anybody would keep: heartbeats, and a close at their end.
+        writing.write_all(&b"\0\0\0\x08\x02\0\0\0".repeat(1 << 17)).await.unwrap();
+        writing.write_all(b"\0\0\0\x0c\x02\0\0\0\0\x53\x18\x45").await.unwrap();
+        (writing, began.elapsed())
+    });
+    let mut heard = Vec::new();
+    reading.read_to_end(&mut heard).await.unwrap();
+    let clean_close = b"\0\x53\x18\xc0\x02\x01\x40";
+    assert!(heard.ends_with(clean_close), "{heard:02x?}");
+    let (_writing, waited) = talking.await.unwrap();
+    assert_eq!(waited, SECOND * 5, "it was held up, not collected");
+}

@@ -34,9 +34,9 @@ impl Peer {
         let faults = &self.shared.faults;
         let is_at = |aim: &Aim| self.is_at(aim);
         Manners {
-            is_silent: faults.holds(now, &What::Silence, is_at),
-            is_byte_by_byte: faults.holds(now, &What::ByteByByte, is_at),
-            cuts: faults.cuts(now, is_at),
+            is_silent: faults.has_come_over(now, &What::Silence, self.number, is_at),
+            is_byte_by_byte: faults.has_come_over(now, &What::ByteByByte, self.number, is_at),
+            cuts: faults.cuts(now, self.number, is_at),
         }
     }
 
