@@ -52,6 +52,8 @@ pub(in crate::emulator) struct CutOrder {
 impl Armed {
     fn ends_at(&self) -> Option<Instant> {
         match self.fault.run {
+            // It lasts from when it begins.
+            Run::Lasting(_) if self.fault.what == What::Silence && self.fault.nth.is_some() => None,
             Run::Lasting(span) => self.since.checked_add(span),
             Run::Times(_) | Run::Always => None,
         }

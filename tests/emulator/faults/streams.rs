@@ -185,6 +185,18 @@ async fn silence_falls_after_deliveries_on_the_connection_that_took_the_last() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn silence_after_deliveries_lasts_from_the_last_of_them() {
+    let emulator = emulator_with([Fault::silence().after_deliveries(1).lasting(SECOND * 5)]);
+    let (_connection, sender) = sender(&emulator).await;
+    tokio::time::sleep(SECOND * 10).await;
+    let began = now();
+    send(&sender, "one").await.expect("in time, if late");
+    assert_eq!((began.elapsed(), emulator.totals().faults), (SECOND * 5, 1));
+    all_is_well(&emulator).await;
+    assert_eq!(began.elapsed(), SECOND * 5);
+}
+
+#[tokio::test(start_paused = true)]
 async fn byte_by_byte_everything_works() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let emulator = emulator_with([Fault::byte_by_byte()]);
