@@ -315,7 +315,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 self.on_closed(if wanted { Error::ShutDown } else { cause });
             }
             // A client takes no links, and is not asked for more.
-            Event::AttachRequest { .. } | Event::Sendable { .. } => {}
+            Event::Asked(_) | Event::AttachRequest { .. } | Event::Sendable { .. } => {}
         }
     }
 
