@@ -29,13 +29,15 @@
 //! ```
 //!
 //! Events live in memory, within the retention, as long as an [`Emulator`] or a connection to it does. Receivers read
-//! them by partition and consumer group, and `$management` tells of hubs and partitions.
+//! them by partition and consumer group, and `$management` tells of hubs and partitions. What goes wrong on request is a
+//! [`Fault`].
 
 mod address;
 mod answer;
 mod builder;
 mod cbs;
 mod connection;
+mod faults;
 mod mailbox;
 mod management;
 mod namespace;
@@ -60,10 +62,12 @@ use tokio::net::{TcpListener, ToSocketAddrs, lookup_host};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::clock::WallClock;
+use crate::clock::{self, WallClock};
 use crate::wire::frame::PeerError;
 
 pub use builder::{AccessRule, BuildError, Builder, Tier};
+use faults::Faults;
+pub use faults::{Fault, FaultError, ScriptError, Stage};
 use namespace::{Destination, Namespace};
 use publication::Publication;
 use readers::Readers;
@@ -91,6 +95,7 @@ struct Shared {
     store: Mutex<Store>,
     readers: Mutex<Readers>,
     throttle: Option<Mutex<Throttle>>,
+    faults: Arc<Faults>,
     /// Events stored in all, for those who wait.
     stored: watch::Sender<u64>,
     clock: WallClock,
@@ -168,12 +173,12 @@ impl Emulator {
             self.shared.store().totals.refused_connections += 1;
             return;
         };
-        self.shared.store().totals.connections += 1;
+        let number = self.shared.next_connection();
         let mut ending = self.shared.is_ended.subscribe();
         tokio::select! {
             biased;
             _ = ending.wait_for(|&is_ended| is_ended) => {}
-            () = connection::serve(stream, Arc::clone(&self.shared)) => {}
+            () = connection::serve(stream, Arc::clone(&self.shared), number) => {}
         }
     }
 
@@ -228,7 +233,42 @@ impl Emulator {
 
     /// What the emulator has done so far.
     pub fn totals(&self) -> Totals {
-        self.shared.store().totals
+        Totals { faults: self.shared.faults.fired(), ..self.shared.store().totals }
+    }
+
+    /// Does something wrong from now on, on connections that are there as well: see [`Fault`]. Of several that befall the
+    /// same thing the one that was injected first does.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use hubwire::emulator::{Emulator, Fault};
+    /// use hubwire::{Connection, ConnectionString, Options, SendError};
+    ///
+    /// let emulator = Emulator::builder().event_hub("telemetry", 4).build()?;
+    /// let to = ConnectionString::parse(&emulator.connection_string(None))?;
+    /// let connection = Connection::open_over(emulator.connect(), &to, &Options::default()).await?;
+    /// let sender = connection.sender("telemetry").await?;
+    ///
+    /// emulator.inject(Fault::reject("amqp:not-allowed", "not today"));
+    ///
+    /// let mut batch = sender.batch();
+    /// assert!(batch.try_add("first event").is_added());
+    /// let Err(SendError::Rejected { batch, condition, .. }) = sender.send(batch).await else { panic!("it is rejected") };
+    /// assert_eq!(condition, "amqp:not-allowed");
+    /// assert!(sender.send(batch).await.is_ok(), "once, unless it says otherwise");
+    /// assert_eq!(emulator.totals().faults, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn inject(&self, fault: Fault) {
+        self.shared.faults.inject(fault, clock::now());
+    }
+
+    /// Ends all faults, those that have not begun as well. What a fault did stays done: links that were detached are, and
+    /// an outcome that is delayed comes in its time.
+    pub fn clear_faults(&self) {
+        self.shared.faults.clear();
     }
 }
 
@@ -319,12 +359,13 @@ impl Drop for Place<'_> {
 }
 
 impl Shared {
-    fn new(namespace: Namespace, store: Store, clock: WallClock) -> Self {
+    fn new(namespace: Namespace, store: Store, clock: WallClock, faults: Vec<Fault>) -> Self {
         Self {
             throttle: namespace.limits.throughput_units.map(|units| Mutex::new(Throttle::new(units))),
             namespace,
             store: Mutex::new(store),
             readers: Mutex::default(),
+            faults: Arc::new(Faults::new(faults, clock::now())),
             stored: watch::Sender::new(0),
             clock,
             serial: AtomicU64::new(0),
@@ -363,6 +404,13 @@ impl Shared {
     fn readers(&self) -> MutexGuard<'_, Readers> {
         // Nothing that holds the lock can leave the table half-changed.
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of a connection that begins.
+    fn next_connection(&self) -> u64 {
+        let mut store = self.store();
+        store.totals.connections += 1;
+        store.totals.connections
     }
 
     fn next_serial(&self) -> u64 {

@@ -49,6 +49,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             return Poll::Ready(());
         }
         for _ in 0..TURNS_IN_A_ROW {
+            self.resume();
             self.engine.pump();
             let wrote = self.poll_write_all(cx);
             if wrote.is_err() {
@@ -68,6 +69,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         // The peer never pauses.
         cx.waker().wake_by_ref();
         self.poll_time(cx, wake)
+    }
+
+    /// The stream, for an owner whose stream takes orders.
+    #[cfg(feature = "emulator")]
+    pub(crate) fn stream_mut(&mut self) -> &mut S {
+        &mut self.stream
     }
 
     /// What ended the stream, if it was the stream that ended.
@@ -91,6 +98,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
     fn fail(&mut self, error: io::Error) {
         self.failure = Some(error);
         self.engine.abandon();
+    }
+
+    /// Takes what came while the engine waited for its owner's word.
+    fn resume(&mut self) {
+        if self.engine.has_resumed() {
+            self.engine.receive(clock::now(), &mut self.input);
+        }
     }
 
     /// Writes until the outbox is empty, refilling it on the way, or the stream takes no more.
@@ -127,6 +141,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
     /// Whether anything came.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         for already in 0..READS_IN_A_ROW {
+            if self.engine.is_waiting() && self.input.len() >= self.read_len {
+                return Ok(already > 0);
+            }
             self.input.reserve(self.read_len);
             let stream = Pin::new(&mut self.stream);
             match tokio_util::io::poll_read_buf(stream, cx, &mut self.input) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::receive::{format, from, from::From};
 use super::rule::{self, RuleArg};
 use crate::DEFAULT_CONSUMER_GROUP;
+use crate::emulator::Fault;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Why a connection string is no argument, and what to do instead.
@@ -345,6 +346,14 @@ pub(super) struct EmulatorArgs {
     /// Close a connection that has no link for so long [default: 5m, and 1m at its start]
     #[arg(long, value_name = "SPAN", value_parser = time)]
     pub(super) linkless_timeout: Option<Duration>,
+
+    /// Do something wrong, e.g. 'reject nth=2 condition=amqp:not-allowed'; may be repeated. See docs/emulator.md
+    #[arg(long = "fault", value_name = "FAULT")]
+    pub(super) faults: Vec<Fault>,
+
+    /// The same from a file: one fault a line
+    #[arg(long, value_name = "FILE")]
+    pub(super) fault_file: Option<PathBuf>,
 
     /// Print each event as a line of JSON as it comes
     #[arg(long)]

@@ -3,6 +3,7 @@
 //! Standard output is for events alone, if they are asked for; everything else goes to standard error.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -16,7 +17,7 @@ use super::report::{counted, size};
 use super::rule::RuleArg;
 use super::signal::Signals;
 use super::{json, output};
-use crate::emulator::{Builder, Emulator, Listening, Tier};
+use crate::emulator::{Builder, Emulator, Fault, Listening, Tier};
 use crate::wire::connection_string::ConnectionString;
 
 /// The hub of an emulator that is told of none.
@@ -111,7 +112,20 @@ fn builder(args: &EmulatorArgs) -> Result<Builder, Failure> {
     for rule in &args.rules {
         builder = builder.access_rule(rule.read()?);
     }
+    for fault in args.faults.iter().cloned().chain(script(args.fault_file.as_deref())?) {
+        builder = builder.fault(fault);
+    }
     Ok(limited(builder, args))
+}
+
+/// The faults of a file.
+fn script(file: Option<&Path>) -> Result<Vec<Fault>, Failure> {
+    let Some(file) = file else { return Ok(Vec::new()) };
+    let path = file.display();
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Failure::configuration(format!("cannot read {path}: {error}; name a text file with one fault a line"))
+    })?;
+    Fault::script(&text).map_err(|error| Failure::configuration(format!("{path}: {error}")))
 }
 
 /// Sets the limits that were asked for.
@@ -191,7 +205,13 @@ fn tell_totals(emulator: &Emulator) {
     let messages = counted(totals.batches, "message", "messages");
     let (bytes, rejected) = (size(totals.bytes), totals.rejected);
     let connections = counted(totals.connections, "connection", "connections");
-    output::note(format_args!("stored {events} in {messages} ({bytes}), rejected {rejected}, over {connections}"));
+    let faults = match totals.faults {
+        0 => String::new(),
+        count => format!(", with {}", counted(count, "fault", "faults")),
+    };
+    output::note(format_args!(
+        "stored {events} in {messages} ({bytes}), rejected {rejected}, over {connections}{faults}"
+    ));
 }
 
 /// Prints every event that is stored. Ends when nothing can be written any more; never, if nothing is to be printed.

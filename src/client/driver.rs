@@ -311,7 +311,7 @@ impl Driver {
                 self.on_closed(if wanted { Error::ShutDown } else { cause });
             }
             // A client takes no links, and is not asked for more.
-            Event::AttachRequest { .. } | Event::Sendable { .. } => {}
+            Event::Asked(_) | Event::AttachRequest { .. } | Event::Sendable { .. } => {}
         }
     }
 

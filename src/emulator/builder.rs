@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::clock::WallClock;
 use crate::wire::secret::Secret;
 
+use super::faults::Fault;
 use super::namespace::{DEFAULT_CONSUMER_GROUP, Hub, Limits, Namespace, Rights, Rule};
 use super::store::Store;
 use super::{Emulator, Shared};
@@ -35,6 +36,7 @@ pub struct Builder {
     limits: Limits,
     allow_remote: bool,
     starts_at: Option<SystemTime>,
+    faults: Vec<Fault>,
 }
 
 /// Why an emulator cannot be built.
@@ -141,6 +143,15 @@ pub enum BuildError {
         "the retention is too small to keep one event: use more than no time, 1 event or more, and bytes for the largest message"
     )]
     Retention,
+    /// A blow at a time when nothing is there.
+    #[error(
+        "fault `{fault}`: nothing is there to be struck when the emulator starts; say when, with `starting_in` (at=30s) or \
+         `after_deliveries` (after-deliveries=3)"
+    )]
+    FaultTooEarly {
+        /// The fault, as a line.
+        fault: String,
+    },
 }
 
 /// A tier of Event Hubs, for [`Builder::tier`]. Source: event-hubs-wire 13.
@@ -279,6 +290,12 @@ impl Builder {
         self
     }
 
+    /// Does something wrong from the start. See [`Emulator::inject`].
+    pub fn fault(mut self, fault: Fault) -> Self {
+        self.faults.push(fault);
+        self
+    }
+
     /// Builds it. Its clock starts here: in a test with paused time, tokens and enqueued times go by that time.
     ///
     /// # Errors
@@ -293,7 +310,7 @@ impl Builder {
         let store = Store::new(&self.hubs, self.limits.retention);
         let clock = self.starts_at.map_or_else(WallClock::start, WallClock::starting_at);
         let namespace = Namespace { hubs: self.hubs, rules: self.rules, limits: self.limits, created_at: clock.now() };
-        let shared = Shared::new(namespace, store, clock);
+        let shared = Shared::new(namespace, store, clock, self.faults);
         Ok(Emulator { shared: Arc::new(shared), allow_remote: self.allow_remote })
     }
 
@@ -339,6 +356,10 @@ impl Builder {
         for (index, rule) in self.rules.iter().enumerate() {
             check_rule(rule, &self.rules[..index])?;
             self.check_scope(rule)?;
+        }
+        let too_early = self.faults.iter().find(|fault| fault.strikes_at_once() && fault.starts_in.is_zero());
+        if let Some(fault) = too_early {
+            return Err(BuildError::FaultTooEarly { fault: fault.to_string() });
         }
         self.check_limits()
     }
@@ -507,6 +528,10 @@ mod tests {
             (hub().retention_bytes(1_048_575), BuildError::Retention),
             (hub().retention_events(0), BuildError::Retention),
             (hub().retention(Duration::ZERO), BuildError::Retention),
+            (
+                hub().fault(Fault::close("a", "b")),
+                BuildError::FaultTooEarly { fault: "close condition=a text=b".to_owned() },
+            ),
         ] {
             assert_eq!(builder.build().map(|_| ()).unwrap_err(), error);
         }

@@ -1,28 +1,34 @@
 //! One task per connection: what the engine reports, turned into calls on namespace and store.
 
 mod admission;
+mod faults;
+mod later;
 mod reading;
 mod requests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::clock;
-use crate::engine::{Config, Connection, Delivery, Event, LinkId, Role as EngineRole};
+use crate::engine::{Config, Connection, Delivery, Event, LinkId, Outgoing, Role as EngineRole};
 use crate::pump::Pump;
 use crate::wire::condition;
 use crate::wire::frame::PeerError;
 
 use super::Shared;
 use super::cbs::Grant;
+use super::faults::Faulty;
 use super::mailbox::{Mailbox, Order};
 use super::namespace::{Destination, Limits};
 use super::publication::Publication;
 use super::settlements::Settlements;
+use faults::is_kept;
+use later::Later;
 use reading::Reader;
 use requests::Node;
 
@@ -39,31 +45,36 @@ const MAX_LINKS: usize = 1_000;
 /// Ended links whose detach the peer owes us; a peer that collects more does nothing else.
 const MAX_REFUSED: usize = 1_000;
 
-/// Serves one peer until it leaves, breaks the rules or falls silent.
-pub(super) async fn serve<S>(stream: S, shared: Arc<Shared>)
+/// Serves one peer until it leaves, breaks the rules or falls silent. `number` is its connection's.
+pub(super) async fn serve<S>(stream: S, shared: Arc<Shared>, number: u64)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let started = clock::now();
     let config = config(shared.next_serial(), &shared.namespace.limits);
-    let mut pump = Pump::new(Connection::new(config, started), stream, READ_LEN);
-    let mut peer = Peer::new(shared, started + OPEN_WITHIN);
+    let stream = Faulty::new(stream, Arc::clone(&shared.faults));
+    let mut pump = Pump::new(Connection::new(config, started).asking(), stream, READ_LEN);
+    let mut peer = Peer::new(shared, number, started + OPEN_WITHIN);
     let mailbox = Arc::clone(&peer.mailbox);
     while !pump.engine.is_closed() {
         let wake = peer.wake();
+        // A fault comes before the bytes that follow it.
+        let poll = |cx: &mut Context<'_>| if peer.has_new_faults() { Poll::Ready(()) } else { pump.poll(cx, wake) };
         let has_news = tokio::select! {
-            () = poll_fn(|cx| pump.poll(cx, wake)) => false,
+            () = poll_fn(poll) => peer.has_new_faults(),
             () = mailbox.news.notified() => true,
         };
         let now = clock::now();
         while let Some(event) = pump.engine.poll_event() {
             peer.on_event(&mut pump.engine, event, now);
         }
+        peer.do_what_is_due(&mut pump.engine, now);
         if has_news {
-            peer.on_news(&mut pump.engine);
+            peer.on_news(&mut pump.engine, now);
         }
         peer.feed_readers(&mut pump.engine);
-        peer.settlements.flush(&mut pump.engine);
+        peer.flush(&mut pump.engine);
+        peer.look_at_faults(&mut pump, now);
         if !peer.keep_on(&mut pump.engine, now) {
             break;
         }
@@ -87,12 +98,21 @@ pub(super) fn config(serial: u64, limits: &Limits) -> Config {
 
 /// What is known of the peer of one connection.
 struct Peer {
+    /// Its connection's, from 1 on.
+    number: u64,
     shared: Arc<Shared>,
     mailbox: Arc<Mailbox>,
     links: HashMap<LinkId, Link>,
     refused: usize,
     grants: Vec<Grant>,
     settlements: Settlements,
+    later: Later,
+    /// Answers that go the other way round.
+    held_answers: Vec<(LinkId, Outgoing)>,
+    /// Links that are told that they have no credit.
+    withheld: HashSet<LinkId>,
+    /// The edition of the faults that it has looked at.
+    seen_faults: Option<u64>,
     /// Readers that may have something to read.
     in_line: VecDeque<LinkId>,
     /// Bytes queued on all readers.
@@ -137,6 +157,16 @@ impl Claim {
 }
 
 impl Link {
+    /// Where it leads to.
+    fn path(&self) -> Option<&str> {
+        match self {
+            Self::Publisher { path, .. } => Some(path),
+            Self::Reader(reader) => Some(&reader.path),
+            Self::Requests(node) | Self::Answers { node, .. } => Some(node.name()),
+            Self::Refused => None,
+        }
+    }
+
     /// What it needs a living token for.
     fn claim(&self) -> Option<(Claim, &str)> {
         match self {
@@ -155,14 +185,21 @@ fn top_up(engine: &mut Connection, link: LinkId, full: u32) {
 }
 
 impl Peer {
-    fn new(shared: Arc<Shared>, deadline: Instant) -> Self {
+    fn new(shared: Arc<Shared>, number: u64, deadline: Instant) -> Self {
+        let mailbox = Arc::default();
+        shared.faults.enter(number, &mailbox);
         Self {
+            number,
             shared,
-            mailbox: Arc::default(),
+            mailbox,
             links: HashMap::new(),
             refused: 0,
             grants: Vec::new(),
             settlements: Settlements::default(),
+            later: Later::default(),
+            held_answers: Vec::new(),
+            withheld: HashSet::new(),
+            seen_faults: None,
             in_line: VecDeque::new(),
             queued: 0,
             deadline: Some(deadline),
@@ -177,11 +214,14 @@ impl Peer {
 
     fn on_event(&mut self, engine: &mut Connection, event: Event, now: Instant) {
         match event {
+            Event::Asked(step) => self.on_asked(engine, step, now),
+            // After our close, it is the peer's that is waited for.
+            Event::Opened if self.closing => {}
             Event::Opened => {
                 self.deadline = None;
                 self.linkless = Some((now, self.limits().first_link_timeout));
             }
-            Event::AttachRequest { link, attach } => self.on_attach(engine, link, &attach, now),
+            Event::AttachRequest { link, attach } => self.on_attach(engine, link, attach, now),
             Event::Delivery { link, delivery } => self.on_delivery(engine, link, delivery, now),
             Event::Sendable { link } => self.on_sendable(engine, link),
             Event::Detached { link, .. } => self.forget(now, |id| id == link),
@@ -191,13 +231,14 @@ impl Peer {
         }
     }
 
-    fn on_news(&mut self, engine: &mut Connection) {
+    fn on_news(&mut self, engine: &mut Connection, now: Instant) {
         for order in self.mailbox.take() {
             match order {
                 Order::Detach(link, error) => {
                     let error = self.error(&error);
                     self.end_link(engine, link, &error);
                 }
+                Order::Strike(blow, aim) => self.strike(engine, now, &blow, &aim),
             }
         }
         self.line_up_those_at_the_end();
@@ -205,6 +246,7 @@ impl Peer {
 
     /// Lets go of links that are gone.
     fn forget(&mut self, now: Instant, gone: impl Fn(LinkId) -> bool) {
+        self.later.forget(&gone);
         let lost: Vec<LinkId> = self.links.keys().copied().filter(|&id| gone(id)).collect();
         for id in lost {
             match self.links.remove(&id) {
@@ -226,6 +268,7 @@ impl Peer {
             Some(_) => {}
         }
         self.refused += 1;
+        self.later.forget(|waiting| waiting == id);
         engine.detach(id, Some(error));
     }
 
@@ -236,7 +279,8 @@ impl Peer {
         let next_lapse = self.grants.iter().map(|grant| grant.until).min();
         let next_lapse = next_lapse.and_then(|until| self.shared.clock.instant_of(until));
         let linkless = self.linkless.and_then(|(since, limit)| since.checked_add(limit));
-        [self.deadline, next_lapse, linkless, self.next_idle()].into_iter().flatten().min()
+        let next_fault = self.later.next_due().into_iter().chain(self.shared.faults.next_change()).min();
+        [self.deadline, next_lapse, linkless, self.next_idle(), next_fault].into_iter().flatten().min()
     }
 
     /// When the first of the publishers' links will have rested for too long.
@@ -329,23 +373,44 @@ impl Peer {
 
     fn on_delivery(&mut self, engine: &mut Connection, id: LinkId, delivery: Delivery, now: Instant) {
         let (number, settled) = (delivery.delivery_id, delivery.settled);
-        let result = match self.links.get_mut(&id) {
-            Some(Link::Publisher { to, max_message_size, used_at, .. }) => {
+        if self.closing || !self.takes_deliveries(id) {
+            // The peer had not heard of the end when it sent.
+            return;
+        }
+        let fate = self.fate(id, now);
+        let result = if is_kept(fate.as_ref()) { self.take(engine, id, delivery, now) } else { Ok(()) };
+        self.top_up(engine, id, now);
+        let state = self.state(result, fate);
+        if let Some(state) = state.filter(|_| !settled) {
+            self.settle(engine, id, number, state, now);
+        }
+        self.after_delivery(engine, id, now);
+    }
+
+    fn takes_deliveries(&self, id: LinkId) -> bool {
+        matches!(self.links.get(&id), Some(Link::Publisher { .. } | Link::Requests(_)))
+    }
+
+    fn take(&mut self, engine: &mut Connection, id: LinkId, delivery: Delivery, now: Instant) -> Result<(), PeerError> {
+        match self.links.get(&id) {
+            Some(&Link::Publisher { to, max_message_size, .. }) => self.publish(to, max_message_size, delivery),
+            Some(&Link::Requests(node)) => self.on_request(engine, id, node, delivery, now),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes note of a delivery, and gives the credit that it took.
+    fn top_up(&mut self, engine: &mut Connection, id: LinkId, now: Instant) {
+        let full = match self.links.get_mut(&id) {
+            Some(Link::Publisher { used_at, .. }) => {
                 *used_at = now;
-                let (to, max_message_size) = (*to, *max_message_size);
-                top_up(engine, id, self.limits().link_credit);
-                self.publish(to, max_message_size, delivery)
+                self.shared.namespace.limits.link_credit
             }
-            Some(&mut Link::Requests(node)) => {
-                top_up(engine, id, requests::CREDIT);
-                self.on_request(engine, id, node, delivery)
-            }
-            // The link has ended; the peer had not heard of it when it sent.
-            Some(Link::Answers { .. } | Link::Reader(_) | Link::Refused) | None => return,
+            Some(Link::Requests(_)) => requests::CREDIT,
+            _ => return,
         };
-        if !settled {
-            let result = result.map_err(|error| self.error(&error));
-            self.settlements.settle(engine, id.session, number, result);
+        if !self.withheld.contains(&id) {
+            top_up(engine, id, full);
         }
     }
 
@@ -360,6 +425,7 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
+        self.shared.faults.leave(self.number);
         for link in std::mem::take(&mut self.links).into_values() {
             if let Link::Reader(reader) = link {
                 self.let_go(&reader);

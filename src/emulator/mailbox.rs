@@ -7,11 +7,15 @@ use tokio::sync::Notify;
 use crate::engine::LinkId;
 use crate::wire::frame::PeerError;
 
+use super::faults::{Aim, Blow};
+
 /// An order to the task of a connection.
 #[derive(Debug)]
 pub(super) enum Order {
     /// End this link, if it is still there.
     Detach(LinkId, PeerError),
+    /// End what this is aimed at.
+    Strike(Blow, Aim),
 }
 
 /// A connection, to others: where it takes orders, and how it is woken.

@@ -10,36 +10,57 @@ use crate::wire::frame::PeerError;
 #[derive(Debug, Default)]
 pub(super) struct Settlements {
     accepted: Option<(SessionId, u32, u32)>,
+    /// Those that go the other way round.
+    held: Vec<(SessionId, u32, DeliveryState)>,
 }
 
 impl Settlements {
-    /// Settles a delivery: at once when it is rejected, with its neighbours when it is accepted.
-    pub(super) fn settle(
-        &mut self,
-        engine: &mut Connection,
-        session: SessionId,
-        number: u32,
-        result: Result<(), PeerError>,
-    ) {
-        match (result, &mut self.accepted) {
-            (Ok(()), Some((same, _, last))) if *same == session && last.wrapping_add(1) == number => *last = number,
-            (Ok(()), _) => {
-                self.flush(engine);
+    /// Settles a delivery: with its neighbours when it is accepted, else at once.
+    pub(super) fn settle(&mut self, engine: &mut Connection, session: SessionId, number: u32, state: DeliveryState) {
+        match (state, &mut self.accepted) {
+            (DeliveryState::Accepted(_), Some((same, _, last)))
+                if *same == session && last.wrapping_add(1) == number =>
+            {
+                *last = number;
+            }
+            (DeliveryState::Accepted(_), _) => {
+                self.flush_accepted(engine);
                 self.accepted = Some((session, number, number));
             }
-            (Err(error), _) => {
-                self.flush(engine);
-                let error = Some(Error::from(&error));
-                engine.settle(session, number, number, DeliveryState::Rejected(Rejected { error }));
+            (state, _) => {
+                self.flush_accepted(engine);
+                engine.settle(session, number, number, state);
             }
         }
     }
 
-    /// Settles what was accepted and waits.
-    pub(super) fn flush(&mut self, engine: &mut Connection) {
+    /// Settles a delivery after those that come behind it.
+    pub(super) fn hold(&mut self, session: SessionId, number: u32, state: DeliveryState) {
+        self.held.push((session, number, state));
+    }
+
+    /// Settles what waits; how many were turned round.
+    pub(super) fn flush(&mut self, engine: &mut Connection) -> usize {
+        self.flush_accepted(engine);
+        let turned = self.held.len();
+        for (session, number, state) in self.held.drain(..).rev() {
+            engine.settle(session, number, number, state);
+        }
+        turned
+    }
+
+    fn flush_accepted(&mut self, engine: &mut Connection) {
         if let Some((session, first, last)) = self.accepted.take() {
             engine.settle(session, first, last, DeliveryState::Accepted(Accepted {}));
         }
+    }
+}
+
+/// What a delivery is told that was taken, or that was not for this reason.
+pub(super) fn state(result: Result<(), PeerError>) -> DeliveryState {
+    match result {
+        Ok(()) => DeliveryState::Accepted(Accepted {}),
+        Err(error) => DeliveryState::Rejected(Rejected { error: Some(Error::from(&error)) }),
     }
 }
 
@@ -144,7 +165,7 @@ mod tests {
         let mut settlements = Settlements::default();
         let before = pair.server.outbox().len();
         for &id in &ids {
-            settlements.settle(&mut pair.server, session, id, Ok(()));
+            settlements.settle(&mut pair.server, session, id, state(Ok(())));
         }
         assert_eq!(pair.server.outbox().len(), before, "nothing leaves before the read is through");
         settlements.flush(&mut pair.server);
@@ -155,13 +176,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_is_settled_the_other_way_round() {
+        let mut pair = Pair::new();
+        let (session, ids) = pair.deliver(3);
+        let mut settlements = Settlements::default();
+        ids.iter().for_each(|&id| settlements.hold(session, id, state(Ok(()))));
+        assert_eq!(settlements.flush(&mut pair.server), 3);
+        pair.exchange();
+        assert_eq!(pair.outcomes(), [(2, true), (1, true), (0, true)]);
+    }
+
+    #[test]
     fn a_rejection_among_the_accepted_is_settled_in_its_place() {
         let mut pair = Pair::new();
         let (session, ids) = pair.deliver(5);
         let mut settlements = Settlements::default();
         for &id in &ids {
             let result = if id == ids[2] { Err(PeerError::new("amqp:not-allowed", "no")) } else { Ok(()) };
-            settlements.settle(&mut pair.server, session, id, result);
+            settlements.settle(&mut pair.server, session, id, state(result));
         }
         settlements.flush(&mut pair.server);
         pair.exchange();

@@ -70,6 +70,8 @@ pub struct Totals {
     pub delivered: u64,
     /// Events dropped because they were past the retention.
     pub expired: u64,
+    /// How often a [`Fault`](super::Fault) befell something.
+    pub faults: u64,
 }
 
 /// How long events are kept. What is past any of the three is dropped, the oldest first.

@@ -49,7 +49,7 @@ impl Throttle {
 }
 
 /// Source: event-hubs-wire 10.1.
-fn busy() -> PeerError {
+pub(super) fn busy() -> PeerError {
     let text = "The request was terminated because the entity is being throttled. Error code : 50002. Please wait 4 \
                 seconds and try again.";
     PeerError::new(condition::SERVER_BUSY, text)

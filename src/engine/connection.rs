@@ -1,5 +1,6 @@
 //! The connection: protocol headers, SASL, open, channels, idle time-out, close. Source: AMQP 1.0 part 2, 2.2 to 2.4.
 
+mod asking;
 mod opening;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -9,7 +10,7 @@ use bytes::{Buf, BytesMut};
 use fe2o3_amqp::frames::amqp::FrameBody;
 use fe2o3_amqp_types::definitions::Error;
 use fe2o3_amqp_types::messaging::DeliveryState;
-use fe2o3_amqp_types::performatives::{self, Close, End};
+use fe2o3_amqp_types::performatives::{self, Close, End, Open};
 use serde_amqp::serde::Serialize;
 
 use super::link::{Accept, Attach, Delivery, Half, Link, LinkState, Outgoing, SenderHalf};
@@ -61,6 +62,9 @@ pub(crate) enum Event {
     Opened,
     /// The peer answered our attach.
     Attached { link: LinkId, max_message_size: Option<u64> },
+    /// Only of a connection that is [`asking`](Connection::asking): the peer has come to a step, and everything it says
+    /// waits until the owner [allows](Connection::allow) it.
+    Asked(Step),
     /// The peer asks for a link: accept it or refuse it.
     AttachRequest { link: LinkId, attach: Box<performatives::Attach> },
     /// The link has ended, by the peer's detach (be it an answer to ours) or by its breach of the rules. Its outcomes
@@ -100,6 +104,22 @@ pub(crate) enum CloseCause {
     Unopened,
     /// Our container-id and hostname do not fit the 512 bytes that a peer must take.
     OpenTooLong(FrameTooLarge),
+}
+
+/// A step of a client's that its server may be asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Sasl,
+    Open,
+    Begin,
+}
+
+/// What came from the peer and waits for the owner's word.
+#[derive(Debug)]
+enum Waiting {
+    Sasl,
+    Open(Box<Open>),
+    Begin(u16, Box<performatives::Begin>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,6 +222,11 @@ pub(crate) struct Connection {
     last_written: Instant,
     /// Where in the stream writing ended for good, if it ended before the connection.
     cut_at: Option<u64>,
+    /// Whether the owner is asked before SASL, open and begin are answered.
+    asks: bool,
+    waiting: Option<Waiting>,
+    /// The owner gave its word, and what came meanwhile is still to be taken.
+    resumed: bool,
 }
 
 impl Connection {
@@ -228,12 +253,21 @@ impl Connection {
             last_received: now,
             last_written: now,
             cut_at: None,
+            asks: false,
+            waiting: None,
+            resumed: false,
             config,
         };
         if client {
             connection.shared.out.put_slice(&SASL_HEADER);
         }
         connection
+    }
+
+    /// The same, but it asks its owner before it answers the peer's SASL, open and begins: see [`Event::Asked`].
+    pub(crate) fn asking(mut self) -> Self {
+        self.asks = true;
+        self
     }
 
     // ---- what the owner asks for -------------------------------------------------------------------------------
@@ -277,6 +311,11 @@ impl Connection {
         self.with_session(link.session, |session, shared| session.set_credit(shared, link, credit));
     }
 
+    /// Tells the peer that the link has no credit. What it sends before it hears of that is still taken.
+    pub(crate) fn withhold_credit(&mut self, link: LinkId) {
+        self.with_session(link.session, |session, shared| session.withhold_credit(shared, link));
+    }
+
     pub(crate) fn settle(&mut self, session: SessionId, first: u32, last: u32, state: DeliveryState) {
         self.with_session(session, |session, shared| session.settle(shared, first, last, state));
     }
@@ -297,6 +336,16 @@ impl Connection {
     /// Takes a delivery back; no event will name it any more. `None` when it was not under way.
     pub(crate) fn cancel(&mut self, link: LinkId, key: DeliveryKey) -> Option<Outcome> {
         session_mut(&mut self.sessions, link.session)?.cancel(link, key)
+    }
+
+    /// Ends a session from our side. What was under way in it is resolved at once.
+    pub(crate) fn end(&mut self, session: SessionId, error: PeerError) {
+        let is_there =
+            session_mut(&mut self.sessions, session).is_some_and(|session| session.state != SessionState::EndSent);
+        if is_there && self.phase.may_write() {
+            self.end_session(session.channel, error);
+            self.check_fit();
+        }
     }
 
     /// Whether the link is there to send on.
@@ -367,7 +416,11 @@ impl Connection {
         if !buffer.is_empty() {
             self.last_received = now;
         }
+        self.resumed = false;
         while self.phase != Phase::Closed {
+            if self.is_waiting() {
+                return;
+            }
             match self.receive_one(now, buffer) {
                 Ok(true) => self.check_outbox(),
                 Ok(false) => return,
@@ -481,6 +534,9 @@ impl Connection {
         let (channel, body) = raw.into_amqp()?;
         match (self.phase, body) {
             (_, FrameBody::Empty) => {}
+            (Phase::Open, FrameBody::Open(open)) if self.asks => {
+                self.wait_with(Step::Open, Waiting::Open(Box::new(open)))
+            }
             (Phase::Open, FrameBody::Open(open)) => self.on_open(now, &open),
             (Phase::Open | Phase::Opened | Phase::CloseSent, FrameBody::Close(close)) => self.on_close(&close),
             // Source: AMQP 1.0 part 2, 2.4.3: after our close everything but the peer's close is dropped.
@@ -544,7 +600,8 @@ impl Connection {
         }
         match begin.remote_channel {
             Some(channel) => self.on_begin_answer(remote_channel, channel, begin),
-            None => self.on_begin_request(remote_channel, begin),
+            None if self.asks => self.wait_with(Step::Begin, Waiting::Begin(remote_channel, Box::new(begin.clone()))),
+            None => drop(self.on_begin_request(remote_channel, begin)),
         }
     }
 
@@ -562,21 +619,31 @@ impl Connection {
         self.channels.insert(remote_channel, channel);
     }
 
-    fn on_begin_request(&mut self, remote_channel: u16, begin: &performatives::Begin) {
+    /// The session, unless it breaks the rules.
+    fn on_begin_request(&mut self, remote_channel: u16, begin: &performatives::Begin) -> Option<SessionId> {
         if self.config.role == Role::Client {
-            return self.violation("amqp:not-allowed", "this container takes no sessions".into());
+            self.violation("amqp:not-allowed", "this container takes no sessions".into());
+            return None;
         }
         if remote_channel > CHANNEL_MAX {
-            return self.violation("amqp:not-allowed", format!("channel-max is {CHANNEL_MAX}"));
+            self.violation("amqp:not-allowed", format!("channel-max is {CHANNEL_MAX}"));
+            return None;
         }
         let Some(channel) = self.free_channel(self.peer_channel_max) else {
-            return self.violation("amqp:resource-limit-exceeded", "no channel is left".into());
+            self.violation("amqp:resource-limit-exceeded", "no channel is left".into());
+            return None;
         };
+        Some(self.take_session(channel, remote_channel, begin))
+    }
+
+    fn take_session(&mut self, channel: u16, remote_channel: u16, begin: &performatives::Begin) -> SessionId {
         let mut session = self.new_session(channel);
+        let id = session.id;
         session.on_begin(remote_channel, begin);
         self.shared.put_or_end(channel, &session.begin());
         self.sessions[usize::from(channel)] = Some(session);
         self.channels.insert(remote_channel, channel);
+        id
     }
 
     fn on_end(&mut self, remote_channel: u16, channel: u16, end: &End) {
@@ -652,6 +719,7 @@ impl Connection {
             return;
         }
         self.phase = Phase::Closed;
+        self.waiting = None;
         self.shared.events.push_back(Event::Closed(cause));
         for session in self.sessions.iter_mut().flatten() {
             session.resolve_all(&mut self.shared, self.cut_at);

@@ -330,6 +330,8 @@ impl SenderHalf {
 pub(super) struct ReceiverHalf {
     pub(super) delivery_count: u32,
     pub(super) credit: u32,
+    /// The peer is told that it has no credit, whatever is left of it.
+    pub(super) is_withheld: bool,
     /// Bytes; 0 is no limit.
     pub(super) max_message_size: u64,
     pub(super) partial: Option<Partial>,

@@ -530,7 +530,15 @@ impl Session {
             return;
         }
         let Half::Receiver(half) = &mut link.half else { return };
-        half.credit = credit;
+        (half.credit, half.is_withheld) = (credit, false);
+        self.put_flow(shared, Some(id.handle));
+    }
+
+    /// See [`Connection::withhold_credit`](super::connection::Connection::withhold_credit).
+    pub(super) fn withhold_credit(&mut self, shared: &mut Shared, id: LinkId) {
+        let Some(link) = self.link_mut(id).filter(|link| link.state == LinkState::Attached) else { return };
+        let Half::Receiver(half) = &mut link.half else { return };
+        half.is_withheld = true;
         self.put_flow(shared, Some(id.handle));
     }
 
@@ -543,7 +551,9 @@ impl Session {
             Some(Half::Sender(SenderHalf { delivery_count, credit, drain, .. })) => {
                 (Some(*delivery_count), Some(*credit), *drain)
             }
-            Some(Half::Receiver(half)) => (Some(half.delivery_count), Some(half.credit), false),
+            Some(Half::Receiver(half)) => {
+                (Some(half.delivery_count), Some(if half.is_withheld { 0 } else { half.credit }), false)
+            }
             None => (None, None, false),
         };
         let flow = performatives::Flow {

@@ -2,6 +2,7 @@
 
 mod emulator;
 mod failures;
+mod faults;
 mod input;
 mod receive;
 mod streams;

@@ -2,6 +2,7 @@
 
 mod captures;
 mod client;
+mod faults;
 mod lifetimes;
 mod receivers;
 mod strangers;

@@ -14,6 +14,7 @@ use crate::engine::{Accept, Connection, LinkId, SettleMode};
 use crate::wire::condition;
 use crate::wire::frame::PeerError;
 
+use super::later::Deferred;
 use super::reading::Reader;
 use super::requests::{self, Node};
 use super::{Claim, Link, MAX_LINKS, Peer};
@@ -26,7 +27,15 @@ const EPOCH: &str = "com.microsoft:epoch";
 const RECEIVER_NAMES: [&str; 2] = ["com.microsoft:receiver-name", "com.microsoft.com:receiver-name"];
 
 impl Peer {
-    pub(super) fn on_attach(&mut self, engine: &mut Connection, id: LinkId, attach: &Attach, now: Instant) {
+    /// Lets a link in, or refuses it. One whose time has not come waits.
+    pub(super) fn on_attach(&mut self, engine: &mut Connection, id: LinkId, attach: Box<Attach>, now: Instant) {
+        match self.attach_delay(path(&attach), now) {
+            Some(by) => self.defer(now, by, Deferred::Attach(id, attach)),
+            None => self.answer_attach(engine, id, &attach, now),
+        }
+    }
+
+    pub(super) fn answer_attach(&mut self, engine: &mut Connection, id: LinkId, attach: &Attach, now: Instant) {
         let link = match self.admit(engine, id, attach, now) {
             Ok(link) => {
                 self.linkless = None;
@@ -46,6 +55,7 @@ impl Peer {
         }
         drop(store);
         self.links.insert(id, link);
+        self.grant(engine, id, now);
     }
 
     /// Accepts a link, or says why not.
@@ -54,22 +64,15 @@ impl Peer {
             let text = format!("A connection to this emulator has at most {MAX_LINKS} links.");
             return Err(PeerError::new(condition::RESOURCE_LIMIT_EXCEEDED, text));
         }
-        match attach.role {
-            Role::Sender => {
-                let path = path_of_address(target_address(attach).unwrap_or_default());
-                match Node::of_path(path) {
-                    Some(node) => Ok(admit_requests(engine, id, node)),
-                    None => self.admit_publisher(engine, id, attach, path, now),
-                }
-            }
-            Role::Receiver => {
-                let source = attach.source.as_ref().and_then(|source| source.address.as_deref());
-                let path = path_of_address(source.unwrap_or_default());
-                match Node::of_path(path) {
-                    Some(node) => Ok(admit_answers(engine, id, node, attach)),
-                    None => self.admit_reader(engine, id, attach, path),
-                }
-            }
+        let path = path(attach);
+        if let Some(error) = self.attach_refusal(path, now) {
+            return Err(error);
+        }
+        match (&attach.role, Node::of_path(path)) {
+            (Role::Sender, Some(node)) => Ok(admit_requests(engine, id, node)),
+            (Role::Sender, None) => self.admit_publisher(engine, id, attach, path, now),
+            (Role::Receiver, Some(node)) => Ok(admit_answers(engine, id, node, attach)),
+            (Role::Receiver, None) => self.admit_reader(engine, id, attach, path),
         }
     }
 
@@ -87,7 +90,6 @@ impl Peer {
         let max_message_size =
             attach.max_message_size.filter(|&asked| asked > 0).map_or(limit, |asked| asked.min(limit));
         engine.accept(id, &Accept { max_message_size, ..Accept::default() });
-        engine.set_credit(id, self.limits().link_credit);
         Ok(Link::Publisher { to, path: path.to_owned(), max_message_size, used_at: now })
     }
 
@@ -131,13 +133,21 @@ impl Peer {
 
 fn admit_requests(engine: &mut Connection, id: LinkId, node: Node) -> Link {
     engine.accept(id, &Accept { max_message_size: requests::MAX_REQUEST_LEN, ..Accept::default() });
-    engine.set_credit(id, requests::CREDIT);
     Link::Requests(node)
 }
 
 fn admit_answers(engine: &mut Connection, id: LinkId, node: Node, attach: &Attach) -> Link {
     engine.accept(id, &Accept::default());
     Link::Answers { node, name: attach.name.clone(), address: target_address(attach).map(ToOwned::to_owned) }
+}
+
+/// What a link leads to: the node that takes its messages, or that hands them out.
+fn path(attach: &Attach) -> &str {
+    let address = match attach.role {
+        Role::Sender => target_address(attach),
+        Role::Receiver => attach.source.as_ref().and_then(|source| source.address.as_deref()),
+    };
+    path_of_address(address.unwrap_or_default())
 }
 
 fn target_address(attach: &Attach) -> Option<&str> {

@@ -1,5 +1,7 @@
 //! The nodes that take requests, `$cbs` and `$management`, and the way back of their answers.
 
+use std::time::Instant;
+
 use crate::emulator::answer::Answer;
 use crate::emulator::cbs::{self, Grant};
 use crate::emulator::management;
@@ -8,6 +10,7 @@ use crate::wire::condition;
 use crate::wire::event::Event as Message;
 use crate::wire::frame::PeerError;
 
+use super::later::Deferred;
 use super::{Link, Peer, too_large};
 
 /// Requests that may be under way on a link. Source: event-hubs-wire 5.1.
@@ -35,7 +38,7 @@ impl Node {
         }
     }
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Cbs => "$cbs",
             Self::Management => "$management",
@@ -50,6 +53,7 @@ impl Peer {
         id: LinkId,
         node: Node,
         delivery: Delivery,
+        now: Instant,
     ) -> Result<(), PeerError> {
         let Some(payload) = delivery.payload else {
             return Err(too_large(delivery.delivery_id, delivery.size, MAX_REQUEST_LEN));
@@ -57,7 +61,25 @@ impl Peer {
         let request = Message::decode(&payload.into_bytes()).map_err(|error| {
             PeerError::new(condition::DECODE_ERROR, format!("The request does not decode: {error}."))
         })?;
-        let Some(answers) = self.answers_for(id, node, &request) else {
+        match self.request_delay(node, &request, now) {
+            Some(by) => {
+                self.defer(now, by, Deferred::Request(id, node, Box::new(request)));
+                Ok(())
+            }
+            None => self.answer_request(engine, id, node, &request, now),
+        }
+    }
+
+    /// Queues the answer, or says why there can be none.
+    pub(super) fn answer_request(
+        &mut self,
+        engine: &mut Connection,
+        id: LinkId,
+        node: Node,
+        request: &Message,
+        now: Instant,
+    ) -> Result<(), PeerError> {
+        let Some(answers) = self.answers_for(id, node, request) else {
             let name = node.name();
             let text = format!("There is no receiver from '{name}' to answer on: attach one before asking.");
             return Err(PeerError::new(condition::NOT_ALLOWED, text));
@@ -66,13 +88,20 @@ impl Peer {
             let text = "The answers to earlier requests have not been taken: give their receiver credit.";
             return Err(PeerError::new(condition::RESOURCE_LIMIT_EXCEEDED, text));
         }
-        let mut answer = self.answer(node, &request);
+        let mut answer = match self.request_refusal(node, request, now) {
+            Some((status, text)) => Answer::refused(status, text),
+            None => self.answer(node, request),
+        };
         if answer.is_refusal() {
             answer.description = self.shared.tracked(&answer.description);
         }
-        let payload = answer.encode(&request);
+        let payload = answer.encode(request);
         // Settled, as every answer here: nobody would act on the outcome.
         let outgoing = Outgoing { key: 0, message_format: 0, payload, settle_mode: SettleMode::Settled };
+        if self.is_out_of_order(node.name(), now) {
+            self.held_answers.push((answers, outgoing));
+            return Ok(());
+        }
         engine.send(answers, outgoing).map_err(|_| PeerError::new(condition::NOT_ALLOWED, "The receiver has gone."))
     }
 

@@ -11,7 +11,7 @@ use fe2o3_amqp_types::primitives::{Array, Binary, Symbol};
 use fe2o3_amqp_types::sasl::{SaslCode, SaslInit, SaslMechanisms, SaslOutcome};
 use serde_amqp::serde::Serialize;
 
-use super::{CHANNEL_MAX, CloseCause, Connection, Event, MAX_FRAME_SIZE_OUT, Phase, Role};
+use super::{CHANNEL_MAX, CloseCause, Connection, Event, MAX_FRAME_SIZE_OUT, Phase, Role, Step, Waiting};
 use crate::wire::frame::{AMQP_HEADER, MIN_MAX_FRAME_SIZE, SASL_HEADER};
 
 impl Connection {
@@ -93,14 +93,19 @@ impl Connection {
     }
 
     fn on_sasl_init(&mut self, init: &SaslInit) {
-        let known = MECHANISMS.contains(&init.mechanism.as_str());
-        let code = if known { SaslCode::Ok } else { SaslCode::Auth };
-        self.put_sasl(&SaslOutcome { code: code.clone(), additional_data: None });
-        if known {
-            self.phase = Phase::AmqpHeader;
+        if !MECHANISMS.contains(&init.mechanism.as_str()) {
+            self.end_sasl(SaslCode::Auth);
+            self.closed(CloseCause::SaslRefused(SaslCode::Auth as u8));
+        } else if self.asks {
+            self.wait_with(Step::Sasl, Waiting::Sasl);
         } else {
-            self.closed(CloseCause::SaslRefused(code as u8));
+            self.end_sasl(SaslCode::Ok);
         }
+    }
+
+    pub(super) fn end_sasl(&mut self, code: SaslCode) {
+        self.put_sasl(&SaslOutcome { code, additional_data: None });
+        self.phase = Phase::AmqpHeader;
     }
 
     /// Our open, in a frame that the peer must take: properties go overboard first.

@@ -1,5 +1,6 @@
 //! Frame scripts: what the peer says, and what the engine answers. No I/O, no clock.
 
+mod asking;
 mod credit;
 mod dispositions;
 mod ending;

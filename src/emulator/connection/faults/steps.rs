@@ -1,0 +1,118 @@
+//! SASL, open, begin, attach and put-token: refused, or later.
+
+use std::time::{Duration, Instant};
+
+use fe2o3_amqp_types::sasl::SaslCode;
+
+use crate::emulator::address::path_of_audience;
+use crate::emulator::answer::property;
+use crate::emulator::connection::Peer;
+use crate::emulator::connection::later::Deferred;
+use crate::emulator::connection::requests::Node;
+use crate::emulator::faults::{Aim, Stage, What};
+use crate::engine::{Connection, Step};
+use crate::wire::event::Event as Message;
+use crate::wire::frame::PeerError;
+
+impl Peer {
+    /// The engine asks before it answers SASL, open or begin.
+    pub(in super::super) fn on_asked(&mut self, engine: &mut Connection, step: Step, now: Instant) {
+        match self.delay(now, stage(step), |aim| aim.is_connection(self.number, [])) {
+            Some(by) => {
+                // Whoever makes the peer wait must not blame it.
+                self.deadline = self.deadline.and_then(|deadline| deadline.checked_add(by));
+                self.defer(now, by, Deferred::Step(step));
+            }
+            None => self.answer_step(engine, step, now),
+        }
+    }
+
+    pub(in super::super) fn answer_step(&mut self, engine: &mut Connection, step: Step, now: Instant) {
+        let refusal = self.refusal(now, stage(step), |aim| aim.is_connection(self.number, []));
+        match step {
+            Step::Sasl => match self.sasl_refusal(now) {
+                Some(code) => engine.refuse_sasl(code),
+                None => drop(engine.allow(now)),
+            },
+            Step::Open => {
+                engine.allow(now);
+                if let Some(error) = refusal {
+                    self.close(engine, now, error);
+                }
+            }
+            Step::Begin => {
+                let session = engine.allow(now);
+                if let (Some(session), Some(error)) = (session, refusal) {
+                    self.end_session(engine, now, session, &error);
+                }
+            }
+        }
+    }
+
+    fn sasl_refusal(&self, now: Instant) -> Option<SaslCode> {
+        let code = |what: &What| match what {
+            What::RefuseSasl(2) => Some(SaslCode::Sys),
+            What::RefuseSasl(3) => Some(SaslCode::SysPerm),
+            What::RefuseSasl(4) => Some(SaslCode::SysTemp),
+            What::RefuseSasl(_) => Some(SaslCode::Auth),
+            _ => None,
+        };
+        self.shared.faults.befall(now, |aim| aim.is_connection(self.number, []), code)
+    }
+
+    pub(in super::super) fn attach_delay(&self, path: &str, now: Instant) -> Option<Duration> {
+        self.delay(now, Stage::Attach, |aim| aim.is_link(self.number, path))
+    }
+
+    pub(in super::super) fn attach_refusal(&self, path: &str, now: Instant) -> Option<PeerError> {
+        self.refusal(now, Stage::Attach, |aim| aim.is_link(self.number, path))
+    }
+
+    pub(in super::super) fn request_delay(&self, node: Node, request: &Message, now: Instant) -> Option<Duration> {
+        if node != Node::Cbs {
+            return None;
+        }
+        self.delay(now, Stage::PutToken, |aim| aim.is_token(self.number, audience(request)))
+    }
+
+    /// Status and words.
+    pub(in super::super) fn request_refusal(
+        &self,
+        node: Node,
+        request: &Message,
+        now: Instant,
+    ) -> Option<(i32, String)> {
+        let refusal = |what: &What| match what {
+            What::RefusePutToken(status, text) if node == Node::Cbs => Some((*status, text.clone())),
+            _ => None,
+        };
+        self.shared.faults.befall(now, |aim| aim.is_token(self.number, audience(request)), refusal)
+    }
+
+    fn delay(&self, now: Instant, stage: Stage, is_meant: impl Fn(&Aim) -> bool) -> Option<Duration> {
+        self.shared.faults.befall(now, is_meant, |what| match what {
+            What::Delay(delayed, by) if *delayed == stage => Some(*by),
+            _ => None,
+        })
+    }
+
+    fn refusal(&self, now: Instant, stage: Stage, is_meant: impl Fn(&Aim) -> bool) -> Option<PeerError> {
+        self.shared.faults.befall(now, is_meant, |what| match what {
+            What::Refuse(refused, error) if *refused == stage => Some(error.clone()),
+            _ => None,
+        })
+    }
+}
+
+fn stage(step: Step) -> Stage {
+    match step {
+        Step::Sasl => Stage::Sasl,
+        Step::Open => Stage::Open,
+        Step::Begin => Stage::Begin,
+    }
+}
+
+/// The path that a token is put for.
+fn audience(request: &Message) -> &str {
+    property(request, "name").map_or("", path_of_audience)
+}
