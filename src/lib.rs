@@ -33,8 +33,8 @@
 //! publish to in this process.
 
 pub use client::{
-    Accepted, Connection, DEFAULT_CONSUMER_GROUP, Error, Fault, Options, Receiver, ReceiverOptions, Scope, SendError,
-    Sender, Step,
+    Accepted, Connection, ConnectionEvent, Counters, DEFAULT_CONSUMER_GROUP, Error, Fault, IdleLinks, Options,
+    Receiver, ReceiverOptions, Retry, Scope, SendError, Sender, Step, TokenError, TokenFuture, TokenSource,
 };
 pub use wire::batch::{Batch, TryAdd};
 pub use wire::connection_string::ConnectionString;
@@ -42,6 +42,7 @@ pub use wire::event::Event;
 pub use wire::management::{EventHubProperties, PartitionProperties};
 pub use wire::position::Position;
 pub use wire::received::{LastEnqueued, ReceivedEvent};
+pub use wire::token::Token;
 
 #[cfg(feature = "cli")]
 #[doc(hidden)]

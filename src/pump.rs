@@ -32,13 +32,42 @@ pub(crate) struct Pump<S> {
     /// Why the stream is of no more use.
     failure: Option<io::Error>,
     timer: Pin<Box<Sleep>>,
+    /// How long the stream may take no byte of what waits.
+    patience: Option<Duration>,
+    /// Since when it has taken none.
+    stuck_since: Option<Instant>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
     /// `read_len`: bytes of room offered to one read.
     pub(crate) fn new(engine: Connection, stream: S, read_len: usize) -> Self {
         let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
-        Self { engine, stream, input: BytesMut::new(), read_len, unflushed: false, failure: None, timer }
+        Self {
+            engine,
+            stream,
+            input: BytesMut::new(),
+            read_len,
+            unflushed: false,
+            failure: None,
+            timer,
+            patience: None,
+            stuck_since: None,
+        }
+    }
+
+    /// The same, but a stream that takes no byte of what waits for so long has failed: a peer may live and not read.
+    pub(crate) fn giving_up_after(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
+    /// Ready at the time `wake`, whatever becomes of the stream: for an owner whose connection is over, and who waits for
+    /// something else.
+    pub(crate) fn poll_wake(&mut self, cx: &mut Context<'_>, wake: Option<Instant>) -> Poll<()> {
+        match wake {
+            Some(wake) => self.poll_timer(cx, wake),
+            None => Poll::Pending,
+        }
     }
 
     /// Ready as soon as there may be something for the owner: events, the time `wake`, or the end of the stream.
@@ -124,10 +153,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         while !self.engine.outbox().is_empty() {
             let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
             let filled = self.engine.outbox().slices(&mut slices);
-            let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..filled]))?;
+            let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..filled]) else {
+                self.stuck_since.get_or_insert_with(clock::now);
+                return Poll::Pending;
+            };
+            let written = written?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            self.stuck_since = None;
             self.engine.wrote(clock::now(), written);
             self.unflushed = true;
         }
@@ -161,17 +195,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
 
     fn poll_time(&mut self, cx: &mut Context<'_>, wake: Option<Instant>) -> Poll<()> {
         loop {
-            let due = [wake, self.engine.next_timeout()].into_iter().flatten().min();
+            let due = [wake, self.engine.next_timeout(), self.stuck_until()].into_iter().flatten().min();
             let Some(due) = due else { return Poll::Pending };
-            // The timer is for waiting only: it does not fire while a peer that never pauses uses up the task's budget.
-            if clock::now() < due {
-                let due = tokio::time::Instant::from_std(due);
-                if self.timer.deadline() != due {
-                    self.timer.as_mut().reset(due);
-                }
-                ready!(self.timer.as_mut().poll(cx));
-            }
+            ready!(self.poll_timer(cx, due));
             let now = clock::now();
+            if self.stuck_until().is_some_and(|until| until <= now) {
+                let text = format!("the peer has taken nothing for {:?}", self.patience.unwrap_or_default());
+                self.fail(io::Error::new(io::ErrorKind::TimedOut, text));
+                return Poll::Ready(());
+            }
             self.engine.handle_timeout(now);
             // A heartbeat that falls due is queued, and leaves with the next poll.
             if !self.engine.outbox().is_empty() {
@@ -181,5 +213,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
                 return Poll::Ready(());
             }
         }
+    }
+
+    /// Ready once it is `due`. The timer is for waiting only: it does not fire while a peer that never pauses uses up the
+    /// task's budget.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
+        if clock::now() < due {
+            let due = tokio::time::Instant::from_std(due);
+            if self.timer.deadline() != due {
+                self.timer.as_mut().reset(due);
+            }
+            ready!(self.timer.as_mut().poll(cx));
+        }
+        Poll::Ready(())
+    }
+
+    /// When patience with a stream that takes nothing ends.
+    fn stuck_until(&self) -> Option<Instant> {
+        self.stuck_since?.checked_add(self.patience?)
     }
 }

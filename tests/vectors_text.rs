@@ -40,6 +40,7 @@ fn outcome(result: &Result<ConnectionString, ParseError>) -> Value {
     let (key_name, key, token) = match parsed.credential() {
         Credential::SharedAccessKey { name, key } => (Some(name), Some(key.expose()), None),
         Credential::SharedAccessSignature(token) => (None, None, Some(token.as_str())),
+        Credential::Absent => panic!("a string that was read has one"),
     };
     let mut ok = json!({
         "host": parsed.host(),

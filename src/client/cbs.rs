@@ -180,7 +180,11 @@ impl Cbs {
     /// Turns to the next audience, if none is being asked for and the links are there.
     fn advance(&mut self, engine: &mut Connection, now: Instant) {
         // The links are asked for when they are needed: a hub that takes them away is not begged at once.
-        if self.current.is_some() || self.queue.is_empty() || !self.links.has_links(engine) || !self.links.are_attached() {
+        if self.current.is_some()
+            || self.queue.is_empty()
+            || !self.links.has_links(engine)
+            || !self.links.are_attached()
+        {
             return;
         }
         if let Some(audience) = self.queue.pop_front() {
@@ -240,7 +244,8 @@ impl Cbs {
             if state.granted && state.renew_at.is_some_and(|at| at <= now) {
                 // Unless an answer says better.
                 state.renew_at = now.checked_add(RENEWAL_FLOOR);
-                if !self.queue.contains(audience) && self.current.as_ref().is_none_or(|current| current.audience != *audience)
+                if !self.queue.contains(audience)
+                    && self.current.as_ref().is_none_or(|current| current.audience != *audience)
                 {
                     self.queue.push_back(audience.clone());
                 }

@@ -1,32 +1,35 @@
 //! The handle to a connection.
 
+use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::cbs::Cbs;
+use super::credential::{OfConnectionString, TokenSource};
 use super::deadline::Deadline;
-use super::driver::{AttachRequest, Attached, Command, Driver, Epitaph, LinkTerms};
-use super::error::Error;
+use super::driver::{AttachRequest, Attached, BoxStream, Command, Connector, Driver, LinkTerms, Settings, SlotId};
+use super::error::{Error, Step};
 use super::options::Options;
 use super::sender::Sender;
+use super::status::{Counters, Status};
 use super::transport::{self, Address};
-use crate::clock;
-use crate::engine::{self, Config, LinkId, Role};
-use crate::pump::Pump;
+use crate::engine::{Config, Role};
 use crate::wire::connection_string::{ConnectionString, check_event_hub_name};
 
-/// Bytes of room for one read: the hub's side says little.
-const READ_LEN: usize = 8 * 1024;
 /// The largest frame we take: what the service itself settles on. Source: event-hubs-wire 4.2.
 const MAX_FRAME_SIZE: u32 = 65_536;
 
-/// An open AMQP connection to a namespace. Cheap to clone; every clone is the same connection.
+/// An AMQP connection to a namespace, which is restored when it is lost. Cheap to clone; every clone is the same
+/// connection.
 ///
-/// One task of the runtime carries it. When the last handle and the last [`Sender`] on it are dropped, that task says
-/// goodbye by itself.
+/// One task of the runtime carries it. It restores links, sessions and the connection itself as soon as it sees them go,
+/// the smallest that will do, and goes on trying for as long as that may help; see [`Options::retry`] and
+/// [`Options::on_event`]. A hub that says no for good (key, hub, partition) is believed, and everybody is told its words.
+/// When the last handle and the last [`Sender`] on it are dropped, the task says goodbye by itself.
 #[derive(Clone, Debug)]
 pub struct Connection {
     pub(super) inner: Arc<Inner>,
@@ -35,15 +38,20 @@ pub struct Connection {
 #[derive(Debug)]
 pub(super) struct Inner {
     commands: mpsc::UnboundedSender<Command>,
-    epitaph: Arc<Epitaph>,
-    next_key: AtomicU64,
+    status: Arc<Status>,
+    next_id: AtomicU64,
     pub(super) options: Options,
     connection_string: ConnectionString,
+    /// Places for batches, and for their bytes.
+    pub(super) batches: Arc<Semaphore>,
+    pub(super) bytes: Arc<Semaphore>,
 }
 
 impl Connection {
     /// Connects to the namespace of `connection_string`: name, TCP, TLS (unless `UseDevelopmentEmulator=true`), SASL,
     /// open. The links for tokens are asked for in the same breath; the token itself is put when a sender is made.
+    ///
+    /// The first connection is tried once, so that what is wrong is told at once; later ones are restored.
     ///
     /// # Errors
     /// [`Error`], within [`Options::open_timeout`].
@@ -54,17 +62,54 @@ impl Connection {
     /// # Panics
     /// Outside of a tokio runtime with I/O and time.
     pub async fn open(connection_string: &ConnectionString, options: &Options) -> Result<Self, Error> {
-        let deadline = Deadline::after(options.open_timeout);
         let address = Address {
             host: connection_string.host().to_owned(),
             port: connection_string.port(),
             tls: !connection_string.use_development_emulator(),
         };
-        let stream = transport::connect(&address, options, deadline).await?;
-        Self::start(stream, connection_string, options, deadline).await
+        let transport_options = options.clone();
+        let connector: Connector = Arc::new(move |deadline| {
+            let (address, options) = (address.clone(), transport_options.clone());
+            Box::pin(async move {
+                let stream = transport::connect(&address, &options, deadline).await?;
+                Ok(Box::new(stream) as BoxStream)
+            })
+        });
+        Self::connect(connector, connection_string, options).await
     }
 
-    /// The same over a stream that is there already: TLS done, or none needed.
+    /// The same over streams that `connect` leads to, each ready for AMQP: TLS done, or none needed. It is called again
+    /// whenever the connection is lost.
+    ///
+    /// # Errors
+    /// [`Error`], within [`Options::open_timeout`]; [`Error::Connect`] for what `connect` says.
+    ///
+    /// # Cancel
+    /// Nothing is left behind.
+    pub async fn open_with<C, F, S>(
+        connect: C,
+        connection_string: &ConnectionString,
+        options: &Options,
+    ) -> Result<Self, Error>
+    where
+        C: Fn() -> F + Send + Sync + 'static,
+        F: Future<Output = io::Result<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (host, port) = (connection_string.host().to_owned(), connection_string.port().unwrap_or_default());
+        let connector: Connector = Arc::new(move |deadline| {
+            let (connecting, host) = (connect(), host.clone());
+            Box::pin(async move {
+                let connected = deadline.limit(Step::Connect, connecting).await?;
+                let failed = |source: io::Error| Error::Connect { host, port, source: Arc::new(source) };
+                Ok(Box::new(connected.map_err(failed)?) as BoxStream)
+            })
+        });
+        Self::connect(connector, connection_string, options).await
+    }
+
+    /// The same over one stream that is there already. Its links are restored when they are lost; when the stream is, the
+    /// connection is over.
     ///
     /// # Errors
     /// [`Error`], within [`Options::open_timeout`].
@@ -75,33 +120,46 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        Self::start(stream, connection_string, options, Deadline::after(options.open_timeout)).await
+        let deadline = Deadline::after(options.open_timeout);
+        Self::start(Box::new(stream), None, connection_string, options, deadline).await
     }
 
-    async fn start<S>(
-        stream: S,
+    async fn connect(
+        connector: Connector,
+        connection_string: &ConnectionString,
+        options: &Options,
+    ) -> Result<Self, Error> {
+        let deadline = Deadline::after(options.open_timeout);
+        let stream = connector(deadline).await?;
+        Self::start(stream, Some(connector), connection_string, options, deadline).await
+    }
+
+    async fn start(
+        stream: BoxStream,
+        connector: Option<Connector>,
         connection_string: &ConnectionString,
         options: &Options,
         deadline: Deadline,
-    ) -> Result<Self, Error>
-    where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let engine = engine::Connection::new(config(connection_string, options), clock::now());
-        let wall_clock = options.wall_clock.clone();
-        let cbs = Cbs::new(connection_string.credential().clone(), options.token_ttl, wall_clock);
+    ) -> Result<Self, Error> {
+        let status = Arc::new(Status::new(options.observer.clone()));
+        let settings = Settings {
+            options: options.clone(),
+            config: config(connection_string, options),
+            connector,
+            token_source: token_source(connection_string, options),
+        };
         let (commands, receiver) = mpsc::unbounded_channel();
         let (opened, opening) = oneshot::channel();
-        let epitaph = Arc::new(Epitaph::default());
-        let pump = Pump::new(engine, stream, READ_LEN);
-        let driver = Driver::new(pump, cbs, receiver, epitaph.clone(), (deadline, opened), options.close_timeout);
+        let driver = Driver::new(settings, status.clone(), receiver, stream, (deadline, opened));
         tokio::spawn(driver.run());
         let inner = Inner {
             commands,
-            epitaph,
-            next_key: AtomicU64::new(1),
+            status,
+            next_id: AtomicU64::new(1),
             options: options.clone(),
             connection_string: connection_string.clone(),
+            batches: Arc::new(Semaphore::new(options.max_in_flight_batches.min(Semaphore::MAX_PERMITS))),
+            bytes: Arc::new(Semaphore::new(byte_places(options))),
         };
         opening.await.unwrap_or(Err(Error::ShutDown))?;
         Ok(Self { inner: Arc::new(inner) })
@@ -140,31 +198,53 @@ impl Connection {
         partition_id: Option<String>,
     ) -> Result<Sender, Error> {
         check_event_hub_name(event_hub)?;
-        let Attached { link, max_message_size } = self.attach(event_hub, LinkTerms::Sender { address }).await?;
-        Ok(Sender::new(self.inner.clone(), link, max_message_size, partition_id))
+        let (slot, attached) = self.attach(event_hub, LinkTerms::Sender { address }).await?;
+        Ok(Sender::new(self.inner.clone(), slot, attached.max_message_size, partition_id))
     }
 
-    pub(super) async fn attach(&self, event_hub: &str, terms: LinkTerms) -> Result<Attached, Error> {
+    pub(super) async fn attach(&self, event_hub: &str, terms: LinkTerms) -> Result<(SlotId, Attached), Error> {
         let (reply, answer) = oneshot::channel();
+        let slot = self.inner.next_id();
         let deadline = Deadline::after(self.inner.options.open_timeout);
-        let request = AttachRequest { terms, audience: self.inner.audience(event_hub), deadline, reply };
+        let request = AttachRequest { slot, terms, audience: self.inner.audience(event_hub), deadline, reply };
         self.inner.ask(Command::Attach(request))?;
-        let mut answer = DetachOnDrop { connection: &self.inner, answer };
-        (&mut answer.answer).await.map_err(|_| self.inner.cause())?
+        let mut guard = DetachOnDrop { connection: &self.inner, slot, armed: true };
+        let attached = answer.await.map_err(|_| self.inner.cause())?;
+        guard.armed = false;
+        attached.map(|attached| (slot, attached))
     }
 
     /// Waits for what was sent to be settled, then says goodbye; all within [`Options::close_timeout`]. What is not
     /// settled by then ends as [`SendError::Unknown`](super::SendError::Unknown) or `NotSent` for its own caller.
-    /// Calling it again does no harm; on a connection that fell it returns at once.
+    /// Calling it again does no harm; on a connection that is over it returns at once.
     ///
     /// # Cancel
     /// The goodbye goes on without its caller.
     pub async fn close(&self) {
+        self.close_within(self.inner.options.close_timeout).await;
+    }
+
+    /// The same, within a time of your own. Of several calls the shortest counts.
+    ///
+    /// # Cancel
+    /// The goodbye goes on without its caller.
+    pub async fn close_within(&self, limit: Duration) {
         let (reply, done) = oneshot::channel();
-        let deadline = Deadline::after(self.inner.options.close_timeout);
+        let deadline = Deadline::after(limit);
         if self.inner.ask(Command::Close { deadline, reply }).is_ok() {
             let _ = done.await;
         }
+    }
+
+    /// Ends the connection at once, without waiting for anything and without a goodbye. What is not settled ends as
+    /// [`SendError::Unknown`](super::SendError::Unknown) or `NotSent` for its own caller.
+    pub fn abort(&self) {
+        let _ = self.inner.ask(Command::Abort);
+    }
+
+    /// What has been sent, accepted and lost so far.
+    pub fn counters(&self) -> Counters {
+        self.inner.status.counters()
     }
 }
 
@@ -176,7 +256,7 @@ impl Inner {
 
     /// Why the connection's task ended.
     pub(super) fn cause(&self) -> Error {
-        self.epitaph.cause()
+        self.status.cause()
     }
 
     /// What a token for `event_hub` is for. It is good for the hub's partitions and consumer groups too.
@@ -186,33 +266,54 @@ impl Inner {
     }
 
     /// Detaches a link, and waits for the peer to agree.
-    pub(super) async fn detach(&self, link: LinkId) {
+    pub(super) async fn detach(&self, slot: SlotId) {
         let (reply, done) = oneshot::channel();
         let deadline = Deadline::after(self.options.close_timeout);
-        if self.ask(Command::Detach { link, reply: Some(reply) }).is_ok() {
+        if self.ask(Command::Detach { slot, reply: Some(reply) }).is_ok() {
             let _ = tokio::time::timeout_at(deadline.at.into(), done).await;
         }
     }
 
-    pub(super) fn next_key(&self) -> u64 {
-        self.next_key.fetch_add(1, Ordering::Relaxed)
+    /// A number that no batch and no link of this connection has had.
+    pub(super) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// How many of the places for bytes a batch takes.
+    pub(super) fn places_of(&self, batch_len: usize) -> u32 {
+        u32::try_from(batch_len.min(byte_places(&self.options))).unwrap_or(u32::MAX)
     }
 }
 
-/// Detaches a link that came while its caller was leaving.
+/// As many as one batch can take at once, and no more than there can be.
+fn byte_places(options: &Options) -> usize {
+    options.max_in_flight_bytes.min(u32::MAX as usize).min(Semaphore::MAX_PERMITS)
+}
+
+/// Gives a link up whose caller leaves before it is there.
 struct DetachOnDrop<'a> {
     connection: &'a Inner,
-    answer: oneshot::Receiver<Result<Attached, Error>>,
+    slot: SlotId,
+    armed: bool,
 }
 
 impl Drop for DetachOnDrop<'_> {
     fn drop(&mut self) {
-        // From here on the connection's task notices by itself; an answer that was taken is not there any more.
-        self.answer.close();
-        if let Ok(Ok(Attached { link, .. })) = self.answer.try_recv() {
-            let _ = self.connection.ask(Command::Detach { link, reply: None });
+        if self.armed {
+            let _ = self.connection.ask(Command::Detach { slot: self.slot, reply: None });
         }
     }
+}
+
+fn token_source(connection_string: &ConnectionString, options: &Options) -> Arc<dyn TokenSource> {
+    let own = || -> Arc<dyn TokenSource> {
+        Arc::new(OfConnectionString {
+            credential: connection_string.credential().clone(),
+            ttl: options.token_ttl,
+            wall_clock: options.wall_clock.clone(),
+        })
+    };
+    options.token_source.clone().unwrap_or_else(own)
 }
 
 fn config(connection_string: &ConnectionString, options: &Options) -> Config {

@@ -33,7 +33,7 @@ use links::Links;
 pub(super) use links::{AttachRequest, Attached, LinkTerms, ReceiverTerms, SlotId};
 use receiving::Arrivals;
 use sending::Sends;
-pub(super) use sending::{SendRequest, Settlement};
+pub(super) use sending::{Place, SendRequest, Settlement};
 
 /// Commands taken in a row before the stream gets its turn: many, since what they send leaves in one write.
 const COMMANDS_IN_A_ROW: usize = 64;
@@ -302,7 +302,7 @@ impl Driver {
             Event::Attached { .. } if self.pump.engine.is_closed() => {}
             Event::Attached { link, max_message_size } => self.on_attached(link, max_message_size),
             Event::Detached { link, error } => self.on_detached(link, Error::closed(Scope::Link, error)),
-            Event::Outcome { link: _, key, outcome } => self.on_outcome(key, outcome),
+            Event::Outcome { link, key, outcome } => self.on_outcome(link, key, outcome),
             Event::Delivery { link, delivery } => self.on_delivery(link, delivery),
             Event::SessionEnded { session, error } => self.on_session_ended(session, error),
             Event::Closed(cause) => {
@@ -415,14 +415,14 @@ impl Driver {
         }
     }
 
-    fn on_outcome(&mut self, key: DeliveryKey, outcome: Outcome) {
+    fn on_outcome(&mut self, link: LinkId, key: DeliveryKey, outcome: Outcome) {
         if CBS.owns_key(key) {
             let verdict = self.cbs.on_outcome(&mut self.pump.engine, key, outcome, clock::now());
             self.on_verdicts(verdict);
         } else if MANAGEMENT.owns_key(key) {
             self.management.on_outcome(key, outcome);
         } else {
-            self.on_send_outcome(key, outcome);
+            self.on_send_outcome(link, key, outcome);
         }
     }
 

@@ -43,6 +43,8 @@ pub enum Step {
     Tls,
     /// SASL and AMQP `open`.
     Open,
+    /// Waiting for a token from its source.
+    Token,
     /// Waiting for the hub to take the token.
     Authorize,
     /// Waiting for the hub's answer to `attach`.
@@ -55,6 +57,10 @@ pub enum Step {
     Write,
     /// Waiting for the outcome of a message that left.
     Outcome,
+    /// Waiting for a place in the window: what is in flight is all that may be.
+    Window,
+    /// Waiting for a lost link or connection to be back.
+    Recovery,
     /// Saying goodbye.
     Close,
 }
@@ -66,12 +72,15 @@ impl Step {
             Self::Connect => "connecting; a firewall may drop the packets: try from another network",
             Self::Tls => "shaking hands over TLS; check that the port speaks TLS and that no proxy is in between",
             Self::Open => "opening the AMQP connection; check that the port speaks AMQP (5671 with TLS)",
+            Self::Token => "waiting for a token from its source; look at what it waits for",
             Self::Authorize => "waiting for the hub to take the token; try again",
             Self::Attach => "waiting for the hub to attach the link; try again",
             Self::Answer => "waiting for the answer at $management; try again",
             Self::Credit => "waiting for link credit; the hub takes no messages now: wait longer, or open a new sender",
             Self::Write => "waiting for the network to take the message; the peer may be gone: open a new connection",
             Self::Outcome => "waiting for the outcome; sending again may duplicate: decide, then try again",
+            Self::Window => "waiting for room in the window; send less, or allow more in flight",
+            Self::Recovery => "waiting for the connection to be back; try again, or look at its events",
             Self::Close => "closing; nothing is left to do",
         }
     }
@@ -149,6 +158,14 @@ pub enum Error {
         /// The code. Source: AMQP 1.0 part 5, 5.3.3.6.
         code: u8,
     },
+    /// There is no token to show the hub.
+    #[error("no token: {message}")]
+    NoToken {
+        /// What its source says.
+        message: String,
+        /// Whether trying again may help.
+        is_retryable: bool,
+    },
     /// The hub does not take the token.
     #[error("the hub refused the token for {audience}: {status} {description}; {}", status_advice(*.status))]
     TokenRefused {
@@ -211,6 +228,9 @@ pub enum Error {
     /// The hub gave the message back without taking or refusing it.
     #[error("the hub released the message without taking it; send it again")]
     Released,
+    /// As much is in flight as may be.
+    #[error("the window is full; wait for an outcome, or allow more in flight")]
+    WindowFull,
     /// A batch without events: there is nothing to send.
     #[error("the batch is empty; add an event first")]
     EmptyBatch,
@@ -253,7 +273,9 @@ impl Error {
             | Self::Lost { .. }
             | Self::IdleTimeout { .. }
             | Self::TimedOut { .. }
+            | Self::WindowFull
             | Self::Released => true,
+            Self::NoToken { is_retryable, .. } => *is_retryable,
             Self::TokenRefused { status, .. } => matches!(status, 408 | 429 | 500 | 503),
             Self::RequestRefused { status, .. } => matches!(status, 408 | 429 | 500 | 502 | 503 | 504),
             Self::Closed { condition, description, .. } => {
@@ -270,7 +292,9 @@ impl Error {
                 Fault::Network
             }
             Self::TimedOut { step: Step::Resolve | Step::Connect | Step::Write, .. } => Fault::Network,
-            Self::TokenRefused { status: 400..=499, .. }
+            Self::NoToken { .. }
+            | Self::WindowFull
+            | Self::TokenRefused { status: 400..=499, .. }
             | Self::RequestRefused { status: 400..=499, .. }
             | Self::TlsMissing { .. }
             | Self::EventHubName(_)
@@ -317,6 +341,30 @@ impl Error {
     /// The id under which Azure support finds what happened.
     pub fn tracking_id(&self) -> Option<&str> {
         self.description().and_then(condition::tracking_id)
+    }
+
+    /// Whether it is only that nothing was sent for long, which hubs answer by ending a link or connection.
+    pub fn is_idle(&self) -> bool {
+        matches!(self, Self::Closed { condition, description, .. } if condition::is_idle(condition, description))
+    }
+
+    /// What restores a link that ended for this.
+    pub(super) fn recovery(&self) -> Recovery {
+        match self {
+            Self::Closed { condition, .. } if condition.is_empty() => Recovery::ReattachLink,
+            Self::Closed { condition, description, .. } => condition::recovery(condition, Some(description)),
+            error if error.is_retryable() => Recovery::ReattachLink,
+            _ => Recovery::GiveUp,
+        }
+    }
+
+    /// The least time before it is tried again.
+    pub(super) fn minimum_wait(&self) -> Duration {
+        self.condition().map_or(Duration::ZERO, condition::minimum_wait)
+    }
+
+    pub(super) fn timed_out(step: Step, after: Duration) -> Self {
+        Self::TimedOut { step, after }
     }
 
     pub(super) fn closed(scope: Scope, error: Option<PeerError>) -> Self {

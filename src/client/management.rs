@@ -101,7 +101,7 @@ impl Management {
         self.links.owns_session(session)
     }
 
-    /// Asks as soon as the links are there. `cbs` signs the token that goes along.
+    /// Asks as soon as the links are there. `cbs` has the token that goes along.
     pub(super) fn ask(&mut self, engine: &mut engine::Connection, request: AskRequest, cbs: &Cbs) {
         if !self.links.has_links(engine) {
             let what = "the peer allows no further links for $management".to_owned();
@@ -110,8 +110,12 @@ impl Management {
         if !self.links.are_attached() {
             return self.waiting.push(request);
         }
+        let Some(token) = cbs.token(&request.audience) else {
+            // Taken back since it was granted.
+            return request.end(Err(Error::closed(Scope::Link, None)));
+        };
         let message_id = self.links.next_message_id();
-        let payload = request.query.encode(message_id, MANAGEMENT.reply_to, &cbs.token(&request.audience));
+        let payload = request.query.encode(message_id, MANAGEMENT.reply_to, token);
         if self.links.send(engine, message_id, payload) {
             self.asked.insert(message_id, request);
         } else {

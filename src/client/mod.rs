@@ -2,18 +2,25 @@
 
 mod cbs;
 mod connection;
+mod credential;
 mod deadline;
 mod driver;
 mod error;
 mod management;
 mod options;
+mod random;
 mod receiver;
 mod requests;
+mod retry;
 mod sender;
+mod status;
 mod transport;
 
 pub use connection::Connection;
+pub use credential::{TokenError, TokenFuture, TokenSource};
 pub use error::{Error, Fault, Scope, SendError, Step};
-pub use options::Options;
+pub use options::{IdleLinks, Options};
 pub use receiver::{DEFAULT_CONSUMER_GROUP, Receiver, ReceiverOptions};
+pub use retry::Retry;
 pub use sender::{Accepted, Sender};
+pub use status::{ConnectionEvent, Counters};

@@ -4,7 +4,20 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::credential::TokenSource;
+use super::retry::Retry;
+use super::status::{ConnectionEvent, Observer};
 use crate::clock;
+
+/// What becomes of a sender's link that the hub detached because nothing was sent for long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IdleLinks {
+    /// Another one is attached at once: the next send finds it there.
+    #[default]
+    Restore,
+    /// Another one is attached when the next batch is sent, which waits for it: two round trips at most.
+    OnDemand,
+}
 
 /// How a connection is made and kept. Every setting has a default that suits Azure; change what you must.
 ///
@@ -26,6 +39,14 @@ pub struct Options {
     pub(super) user_agent: Option<String>,
     pub(super) root_certificates_pem: Vec<Vec<u8>>,
     pub(super) wall_clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    pub(super) retry: Retry,
+    pub(super) idle_links: IdleLinks,
+    pub(super) write_timeout: Duration,
+    pub(super) max_in_flight_batches: usize,
+    pub(super) max_in_flight_bytes: usize,
+    pub(super) token_source: Option<Arc<dyn TokenSource>>,
+    pub(super) observer: Option<Observer>,
+    pub(super) seed: Option<u64>,
 }
 
 impl Default for Options {
@@ -40,6 +61,14 @@ impl Default for Options {
             user_agent: None,
             root_certificates_pem: Vec::new(),
             wall_clock: Arc::new(clock::wall),
+            retry: Retry::default(),
+            idle_links: IdleLinks::default(),
+            write_timeout: Duration::from_secs(30),
+            max_in_flight_batches: 1_000,
+            max_in_flight_bytes: 64 * 1_048_576,
+            token_source: None,
+            observer: None,
+            seed: None,
         }
     }
 }
@@ -116,6 +145,70 @@ impl Options {
     }
 }
 
+/// What happens when things go wrong.
+impl Options {
+    /// When what was not sent is sent again, and how lost links and connections are restored. Default:
+    /// [`Retry::default`].
+    #[must_use]
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// What becomes of a sender's link that the hub detached because nothing was sent for long: after ten minutes, or
+    /// thirty. Default [`IdleLinks::Restore`].
+    #[must_use]
+    pub fn idle_links(mut self, idle_links: IdleLinks) -> Self {
+        self.idle_links = idle_links;
+        self
+    }
+
+    /// A peer that takes no byte of what waits to be written for this long is dead, whatever it says. Default 30 s.
+    #[must_use]
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.write_timeout = timeout;
+        self
+    }
+
+    /// Batches of all senders of a connection that may be without an outcome; at least 1. What is sent beyond waits.
+    /// Default 1,000.
+    #[must_use]
+    pub fn max_in_flight_batches(mut self, batches: usize) -> Self {
+        self.max_in_flight_batches = batches.max(1);
+        self
+    }
+
+    /// Bytes of them. A single batch that is larger goes alone. Default 64 MiB. A dead or slow peer makes no more than
+    /// this pile up.
+    #[must_use]
+    pub fn max_in_flight_bytes(mut self, bytes: usize) -> Self {
+        self.max_in_flight_bytes = bytes.max(1);
+        self
+    }
+
+    /// Where tokens come from, in place of the connection string's key: Entra ID, or a service that signs.
+    #[must_use]
+    pub fn credential(mut self, source: impl TokenSource) -> Self {
+        self.token_source = Some(Arc::new(source));
+        self
+    }
+
+    /// Is told what happens to the connection, as it happens, by the connection's task: it must not block. With the
+    /// feature `tracing` the same goes there, under the target `hubwire`.
+    #[must_use]
+    pub fn on_event(mut self, observer: impl Fn(&ConnectionEvent) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Where the draws of waits begin, for a run that can be repeated. Default: each connection draws its own.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+}
+
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
@@ -127,6 +220,11 @@ impl fmt::Debug for Options {
             .field("container_id", &self.container_id)
             .field("user_agent", &self.user_agent)
             .field("root_certificates_pem", &self.root_certificates_pem.len())
+            .field("retry", &self.retry)
+            .field("idle_links", &self.idle_links)
+            .field("write_timeout", &self.write_timeout)
+            .field("max_in_flight_batches", &self.max_in_flight_batches)
+            .field("max_in_flight_bytes", &self.max_in_flight_bytes)
             .finish_non_exhaustive()
     }
 }

@@ -23,6 +23,15 @@ impl Random {
         Self::Fixed(number)
     }
 
+    /// Another source, which goes its own way.
+    pub(super) fn split(&mut self) -> Self {
+        match self {
+            Self::Seeded(state) => Self::Seeded(state.rotate_left(32) ^ 0x5851_f42d_4c95_7f2d),
+            #[cfg(test)]
+            Self::Fixed(number) => Self::Fixed(*number),
+        }
+    }
+
     pub(super) fn next(&mut self) -> f64 {
         match self {
             Self::Seeded(state) => {

@@ -9,9 +9,8 @@ use tokio::sync::mpsc;
 
 use super::connection::{Connection, Inner};
 use super::deadline::Deadline;
-use super::driver::{Command, LinkTerms, ReceiverTerms};
+use super::driver::{Command, LinkTerms, ReceiverTerms, SlotId};
 use super::error::Error;
-use crate::engine::LinkId;
 use crate::wire::connection_string::check_event_hub_name;
 use crate::wire::position::Position;
 use crate::wire::received::ReceivedEvent;
@@ -100,7 +99,7 @@ impl ReceiverOptions {
 #[derive(Debug)]
 pub struct Receiver {
     connection: Arc<Inner>,
-    link: LinkId,
+    slot: SlotId,
     partition_id: String,
     events: mpsc::UnboundedReceiver<Result<Bytes, Error>>,
     /// Events taken that the hub has not been told of.
@@ -164,10 +163,10 @@ impl Connection {
             credit: options.credit,
             events: sender,
         };
-        let attached = self.attach(event_hub, LinkTerms::Receiver(terms)).await?;
+        let (slot, _) = self.attach(event_hub, LinkTerms::Receiver(terms)).await?;
         Ok(Receiver {
             connection: self.inner.clone(),
-            link: attached.link,
+            slot,
             partition_id: partition_id.to_owned(),
             events,
             taken: 0,
@@ -257,7 +256,7 @@ impl Receiver {
         if self.taken > self.credit / 4 {
             let taken = std::mem::take(&mut self.taken);
             // A connection that has ended says so by itself.
-            let _ = self.connection.ask(Command::Credit { link: self.link, taken });
+            let _ = self.connection.ask(Command::Credit { slot: self.slot, taken });
         }
     }
 
@@ -277,13 +276,13 @@ impl Receiver {
     /// # Cancel
     /// The link is detached all the same.
     pub async fn close(self) {
-        self.connection.detach(self.link).await;
+        self.connection.detach(self.slot).await;
     }
 }
 
 impl Drop for Receiver {
     fn drop(&mut self) {
         // Nothing to wait for: the connection's task does it.
-        let _ = self.connection.ask(Command::Detach { link: self.link, reply: None });
+        let _ = self.connection.ask(Command::Detach { slot: self.slot, reply: None });
     }
 }

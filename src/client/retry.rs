@@ -94,7 +94,8 @@ impl Retry {
     }
 
     fn jittered(&self, attempt: u32, random: f64) -> Duration {
-        let ceiling = 2_u32.checked_pow(attempt).map_or(self.cap, |factor| self.base.saturating_mul(factor).min(self.cap));
+        let ceiling =
+            2_u32.checked_pow(attempt).map_or(self.cap, |factor| self.base.saturating_mul(factor).min(self.cap));
         ceiling.mul_f64(random.clamp(0.0, 1.0))
     }
 

@@ -6,9 +6,9 @@ use tokio::sync::oneshot;
 
 use super::connection::Inner;
 use super::deadline::Deadline;
-use super::driver::{Command, SendRequest, Settlement};
-use super::error::{Error, SendError};
-use crate::engine::{DeliveryKey, LinkId};
+use super::driver::{Command, Place, SendRequest, Settlement, SlotId};
+use super::error::{Error, SendError, Step};
+use crate::engine::DeliveryKey;
 use crate::wire::batch::{Batch, Message, PartitionKeyError};
 
 /// The limit of a hub that names none. Source: event-hubs-wire 6.2.
@@ -17,11 +17,12 @@ const DEFAULT_MAX_MESSAGE_SIZE: usize = 1_048_576;
 /// A link to an event hub, or to one of its partitions, that takes batches.
 ///
 /// Many sends may be under way at once: poll several futures of [`send`](Self::send) together. On one sender, batches
-/// leave in the order in which their `send` was first polled.
+/// leave in the order in which their `send` was first polled; one that has to be sent again goes before those that have
+/// not left. When the hub ends the link, another one takes its place.
 #[derive(Debug)]
 pub struct Sender {
     connection: Arc<Inner>,
-    link: LinkId,
+    slot: SlotId,
     max_message_size: usize,
     partition_id: Option<String>,
 }
@@ -46,13 +47,13 @@ impl Accepted {
 impl Sender {
     pub(super) fn new(
         connection: Arc<Inner>,
-        link: LinkId,
+        slot: SlotId,
         max_message_size: Option<u64>,
         partition_id: Option<String>,
     ) -> Self {
         let max_message_size =
             max_message_size.map_or(DEFAULT_MAX_MESSAGE_SIZE, |size| usize::try_from(size).unwrap_or(usize::MAX));
-        Self { connection, link, max_message_size, partition_id }
+        Self { connection, slot, max_message_size, partition_id }
     }
 
     /// The largest message that the hub takes on this link, in bytes: 1 MiB, or 256 KiB in the Basic tier.
@@ -78,7 +79,9 @@ impl Sender {
         Batch::with_partition_key(self.max_message_size, key)
     }
 
-    /// Sends `batch` and waits for its outcome, within [`Options::send_timeout`](super::Options::send_timeout).
+    /// Sends `batch` and waits for its outcome, within [`Options::send_timeout`](super::Options::send_timeout): waiting for
+    /// room in the window, for a lost link to be back and for a busy hub is in it, and so is every time that the batch is
+    /// sent again (see [`Retry`](super::Retry)).
     ///
     /// `Ok` means stored by the hub. Everything else is one of the three kinds of [`SendError`], with the batch in it.
     ///
@@ -86,15 +89,32 @@ impl Sender {
     /// A batch of which nothing has left yet does not leave any more. One that has left stays on its way; whether the
     /// hub stored it will not be known. The sender stays usable.
     pub async fn send(&self, batch: Batch) -> Result<Accepted, SendError> {
+        self.send_when(batch, true).await
+    }
+
+    /// The same, but when the window is full it does not wait for room: the batch comes back at once, as
+    /// [`SendError::NotSent`] for [`Error::WindowFull`].
+    ///
+    /// # Cancel
+    /// As of [`send`](Self::send).
+    pub async fn try_send(&self, batch: Batch) -> Result<Accepted, SendError> {
+        self.send_when(batch, false).await
+    }
+
+    async fn send_when(&self, batch: Batch, may_wait: bool) -> Result<Accepted, SendError> {
         if let Some(cause) = self.local_fault(&batch) {
             return Err(SendError::NotSent { batch, cause });
         }
+        let deadline = Deadline::after(self.connection.options.send_timeout);
+        let place = match self.place(batch.encoded_len(), deadline, may_wait).await {
+            Ok(place) => place,
+            Err(cause) => return Err(SendError::NotSent { batch, cause }),
+        };
         let message = batch.into_message();
         let (reply, outcome) = oneshot::channel();
-        let key = self.connection.next_key();
-        let deadline = Deadline::after(self.connection.options.send_timeout);
-        let payload = message.bytes.clone();
-        let request = SendRequest { link: self.link, key, payload, deadline, reply };
+        let key = self.connection.next_id();
+        let (payload, events) = (message.bytes.clone(), message.len() as u64);
+        let request = SendRequest { slot: self.slot, key, payload, events, deadline, reply, place };
         if let Err(cause) = self.connection.ask(Command::Send(request)) {
             return Err(SendError::NotSent { batch: Batch::from_message(message), cause });
         }
@@ -103,6 +123,24 @@ impl Sender {
         guard.armed = false;
         // No answer: the connection's task was torn down with its runtime.
         self.settled(message, settlement.unwrap_or_else(|_| Settlement::Unknown(self.connection.cause())))
+    }
+
+    /// A place in the window. Those who wait are served in turn.
+    async fn place(&self, batch_len: usize, deadline: Deadline, may_wait: bool) -> Result<Place, Error> {
+        let (batches, bytes) = (self.connection.batches.clone(), self.connection.bytes.clone());
+        let places = self.connection.places_of(batch_len);
+        if !may_wait {
+            let full = |_| Error::WindowFull;
+            let batch = batches.try_acquire_owned().map_err(full)?;
+            return Ok([batch, bytes.try_acquire_many_owned(places).map_err(full)?]);
+        }
+        let waiting = async {
+            // Neither is ever closed.
+            let closed = |_| Error::ShutDown;
+            let batch = batches.acquire_owned().await.map_err(closed)?;
+            Ok([batch, bytes.acquire_many_owned(places).await.map_err(closed)?])
+        };
+        deadline.limit(Step::Window, waiting).await?
     }
 
     /// What would be refused anyway, found before anything is sent.
@@ -143,14 +181,14 @@ impl Sender {
     /// # Cancel
     /// The link is detached all the same.
     pub async fn close(self) {
-        self.connection.detach(self.link).await;
+        self.connection.detach(self.slot).await;
     }
 }
 
 impl Drop for Sender {
     fn drop(&mut self) {
         // Nothing to wait for: the connection's task does it.
-        let _ = self.connection.ask(Command::Detach { link: self.link, reply: None });
+        let _ = self.connection.ask(Command::Detach { slot: self.slot, reply: None });
     }
 }
 
@@ -164,7 +202,7 @@ struct ForgetOnDrop<'a> {
 impl Drop for ForgetOnDrop<'_> {
     fn drop(&mut self) {
         if self.armed {
-            let _ = self.sender.connection.ask(Command::Forget { link: self.sender.link, key: self.key });
+            let _ = self.sender.connection.ask(Command::Forget(self.key));
         }
     }
 }

@@ -13,7 +13,7 @@ use fe2o3_amqp_types::messaging::DeliveryState;
 use fe2o3_amqp_types::performatives::{self, Close, End, Open};
 use serde_amqp::serde::Serialize;
 
-use super::link::{Accept, Attach, Delivery, Half, Link, LinkState, Outgoing, SenderHalf};
+use super::link::{Accept, Attach, Delivery, Half, Link, Outgoing, SenderHalf};
 use super::outbox::Outbox;
 use super::session::{Breach, Outcome, Session, SessionState};
 use super::{DeliveryKey, LinkId, SessionId};
@@ -348,9 +348,15 @@ impl Connection {
         }
     }
 
+    /// Takes a delivery back if no frame of it has left; whether it could. Otherwise its outcome will still be told.
+    pub(crate) fn withdraw(&mut self, link: LinkId, key: DeliveryKey) -> bool {
+        session_mut(&mut self.sessions, link.session).is_some_and(|session| session.withdraw(link, key))
+    }
+
     /// Whether the link is there to send on.
+    #[cfg(test)]
     pub(crate) fn is_attached(&self, link: LinkId) -> bool {
-        self.link(link).is_some_and(|link| link.state == LinkState::Attached)
+        self.link(link).is_some_and(|link| link.state == super::link::LinkState::Attached)
     }
 
     /// Messages that wait on a sending link for credit or their turn.

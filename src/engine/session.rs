@@ -366,6 +366,18 @@ impl Session {
         Some(Outcome::NotSent)
     }
 
+    /// Takes a delivery back if no frame of it has left; whether it could.
+    pub(super) fn withdraw(&mut self, id: LinkId, key: DeliveryKey) -> bool {
+        let half = self.link_mut(id).and_then(|link| link.half.sender_mut());
+        let Some(half) = half else { return false };
+        let index = half.queue.iter().position(|outgoing| outgoing.key == key);
+        let is_here = index.is_some_and(|index| index > 0 || !half.started);
+        if is_here {
+            index.map(|index| half.queue.remove(index));
+        }
+        is_here
+    }
+
     /// Writes one frame of the link's next message; whether more could follow at once.
     pub(super) fn pump(&mut self, shared: &mut Shared, id: LinkId) -> bool {
         if self.state != SessionState::Mapped || self.remote_incoming_window == 0 {

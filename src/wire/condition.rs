@@ -152,6 +152,30 @@ pub fn advice(condition: &str) -> &'static str {
     )
 }
 
+/// Whether a hub that answers so takes no more for now, and has stored nothing of what it answers.
+#[must_use]
+pub fn is_throttling(condition: &str, description: &str) -> bool {
+    condition == SERVER_BUSY || description.contains(THROTTLED)
+}
+
+/// Whether a hub that ends a link or connection so only says that nothing went over it for long.
+///
+/// Source: event-hubs-wire 11.
+///
+/// ```
+/// use hubwire::wire::condition::{is_idle, LINK_DETACH_FORCED};
+///
+/// assert!(is_idle(LINK_DETACH_FORCED, "... AmqpMessagePublisher.IdleTimerExpired: Idle timeout: 00:10:00."));
+/// ```
+#[must_use]
+pub fn is_idle(condition: &str, description: &str) -> bool {
+    match condition {
+        LINK_DETACH_FORCED => description.contains("IdleTimerExpired"),
+        CONNECTION_FORCED => description.contains("inactive for more than the allowed"),
+        _ => false,
+    }
+}
+
 /// The least time to wait before trying again after `condition`.
 ///
 /// A throttled hub names no time in any field, only "wait 4 seconds" in its text; so

@@ -13,7 +13,7 @@ use super::{Deadline, Driver, Error, IdleLinks, Scope, Step};
 use crate::client::status::ConnectionEvent;
 use crate::clock;
 use crate::engine::{Attach, Delivery, DeliveryKey, LinkId, LinkRole, SessionId};
-use crate::wire::condition::{self, Recovery, UNAUTHORIZED_ACCESS};
+use crate::wire::condition::{Recovery, UNAUTHORIZED_ACCESS};
 
 /// Bytes of an event that is taken: the largest that any hub stores, and the hub's annotations on it.
 /// Source: event-hubs-wire 6.2.
@@ -549,9 +549,4 @@ enum Plan {
     Sleep,
     Rest(Duration),
     Reconnect,
-}
-
-/// The least time before a link is asked for again after `condition`.
-pub(super) fn minimum_wait(condition: &str) -> Duration {
-    condition::minimum_wait(condition)
 }

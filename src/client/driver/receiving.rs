@@ -13,7 +13,8 @@ pub(in crate::client) type Events = mpsc::UnboundedSender<Result<Bytes, Error>>;
 /// What has come, as its receiver gets it.
 pub(super) fn event_of(delivery: Delivery) -> Result<Bytes, Error> {
     let size = delivery.size;
-    let payload = delivery.payload.ok_or_else(|| Error::Violation { what: format!("it sent an event of {size} bytes") });
+    let payload =
+        delivery.payload.ok_or_else(|| Error::Violation { what: format!("it sent an event of {size} bytes") });
     payload.map(|payload| payload.into_bytes())
 }
 

@@ -98,8 +98,7 @@ impl Driver {
         slot.waiting.insert(key);
         let is_asleep = matches!(slot.state, State::Asleep);
         self.sends.deadlines.insert((request.deadline.at, key));
-        let sending =
-            Sending { request, began: clock::now(), handed: None, attempts: 0, cause: None, refusal: None };
+        let sending = Sending { request, began: clock::now(), handed: None, attempts: 0, cause: None, refusal: None };
         self.sends.by_key.insert(key, sending);
         if is_asleep {
             self.seek(id);
@@ -147,15 +146,13 @@ impl Driver {
         }
     }
 
-    pub(super) fn on_send_outcome(&mut self, key: DeliveryKey, outcome: Outcome) {
+    pub(super) fn on_send_outcome(&mut self, link: LinkId, key: DeliveryKey, outcome: Outcome) {
         let Some(sending) = self.sends.by_key.get_mut(&key) else { return };
-        let handed = sending.handed.take();
+        let Some((_, handed_at)) = sending.handed.take_if(|(at, _)| *at == link) else { return };
         let slot = sending.request.slot;
         match outcome {
             Outcome::Accepted => {
-                if let Some((_, at)) = handed {
-                    self.status.round_trip(clock::now().duration_since(at));
-                }
+                self.status.round_trip(clock::now().duration_since(handed_at));
                 self.settle(key, Settlement::Accepted);
             }
             Outcome::Rejected(error) => self.on_rejected(key, error::words(error)),
@@ -219,16 +216,16 @@ impl Driver {
         if self.may_send_again(key, Duration::ZERO).is_none() {
             return self.give_back(key);
         }
-        self.line_up(key);
+        let slot = self.line_up(key);
+        self.flush(slot);
     }
 
     /// Puts a batch back in line, and makes the line wait: a hub that takes no more is not hammered.
     fn send_later(&mut self, key: DeliveryKey, minimum: Duration) {
         let Some(wait) = self.may_send_again(key, minimum) else { return self.give_back(key) };
-        self.line_up(key);
-        let Some(sending) = self.sends.by_key.get(&key) else { return };
-        let refusal = sending.refusal.clone();
-        let Some(slot) = self.links.get_mut(sending.request.slot) else { return };
+        let id = self.line_up(key);
+        let refusal = self.sends.by_key.get(&key).and_then(|sending| sending.refusal.clone());
+        let Some(slot) = self.links.get_mut(id) else { return };
         let until = clock::now() + wait;
         slot.paused_until = Some(slot.paused_until.map_or(until, |before| before.max(until)));
         if let Some((condition, description)) = refusal {
@@ -237,18 +234,19 @@ impl Driver {
         }
     }
 
-    fn line_up(&mut self, key: DeliveryKey) {
-        let Some(sending) = self.sends.by_key.get_mut(&key) else { return };
-        let slot = sending.request.slot;
+    /// Puts a batch in its slot's line; the slot.
+    fn line_up(&mut self, key: DeliveryKey) -> SlotId {
+        let Some(sending) = self.sends.by_key.get_mut(&key) else { return SlotId::default() };
+        let id = sending.request.slot;
         sending.attempts += 1;
-        match self.links.get_mut(slot).filter(|slot| !matches!(slot.state, State::GivenUp(_))) {
+        match self.links.get_mut(id).filter(|slot| !matches!(slot.state, State::GivenUp(_))) {
             Some(slot) => {
                 slot.waiting.insert(key);
                 self.status.retried();
-                self.flush(slot_id(key, &self.sends).unwrap_or_default());
             }
             None => self.give_back(key),
         }
+        id
     }
 
     /// Gives a batch back of which it is certain that it is not stored: in the hub's words if it refused it, else with the
@@ -322,8 +320,4 @@ impl Driver {
         };
         self.settle(key, settlement);
     }
-}
-
-fn slot_id(key: DeliveryKey, sends: &Sends) -> Option<SlotId> {
-    sends.by_key.get(&key).map(|sending| sending.request.slot)
 }
