@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hubwire::wire::event::Properties;
-use hubwire::{Batch, Connection, Error, Event, Options, SendError, Sender, Step, TryAdd};
+use hubwire::{Batch, Connection, Error, Event, Options, Retry, SendError, Sender, Step, TryAdd};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use support::{HUB, Then, batch_of, built, connect, relay, sender, stored};
@@ -198,7 +198,7 @@ async fn a_connection_string_taken_for_a_name_goes_nowhere() {
 #[tokio::test(start_paused = true)]
 async fn a_hub_that_throttles_rejects_in_its_own_words() {
     let emulator = built(hubwire::emulator::Emulator::builder().throughput_units(1));
-    let connection = connect(&emulator, &Options::default()).await;
+    let connection = connect(&emulator, &Options::default().retry(Retry::none())).await;
     let sender = connection.sender(HUB).await.expect("attached");
     sender.send(batch_of(sender.batch(), ["x"; 2_000])).await.expect("a second's worth, and a debt of another");
     let error = sender.send(batch_of(sender.batch(), ["too soon"])).await.expect_err("throttled");

@@ -8,7 +8,7 @@ mod streams;
 use std::time::Duration;
 
 use hubwire::emulator::{Emulator, Fault, Totals};
-use hubwire::{Batch, Connection, ConnectionString, Error, Options, Scope, SendError, Sender};
+use hubwire::{Batch, Connection, ConnectionString, Error, Options, Retry, Scope, SendError, Sender};
 
 /// What an operation has, in all of these tests.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -20,8 +20,9 @@ fn now() -> tokio::time::Instant {
     tokio::time::Instant::now()
 }
 
+/// What a fault does is told as it is: nothing is sent again.
 fn options() -> Options {
-    Options::default().open_timeout(TIMEOUT).send_timeout(TIMEOUT)
+    Options::default().open_timeout(TIMEOUT).send_timeout(TIMEOUT).retry(Retry::none())
 }
 
 /// An emulator that has these faults from the start.
