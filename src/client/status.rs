@@ -60,6 +60,13 @@ pub enum ConnectionEvent {
         /// How long until it is tried again; `None` when that waits for the next send.
         retry_in: Option<Duration>,
     },
+    /// The hub says no to a link that was there, and will go on saying so: it is not tried again.
+    GaveUp {
+        /// Where the link leads.
+        address: String,
+        /// The hub's no.
+        cause: Error,
+    },
     /// What was lost is there again.
     Recovered {
         /// What is there again.
@@ -82,7 +89,7 @@ impl ConnectionEvent {
     pub fn is_warning(&self) -> bool {
         match self {
             Self::Lost { is_idle, .. } => !is_idle,
-            Self::RenewalFailed { .. } | Self::Throttled { .. } => true,
+            Self::RenewalFailed { .. } | Self::Throttled { .. } | Self::GaveUp { .. } => true,
             Self::Closed { cause } => !matches!(cause, Error::ShutDown),
             _ => false,
         }
@@ -111,6 +118,7 @@ impl fmt::Display for ConnectionEvent {
                     None => write!(f, "lost the {scope}{to}{address} until the next send: {cause}"),
                 }
             }
+            Self::GaveUp { address, cause } => write!(f, "gave up the link to {address}: {cause}"),
             Self::Recovered { scope, address, after } => {
                 let to = if address.is_empty() { "" } else { " to " };
                 write!(f, "recovered the {scope}{to}{address} after {after:.1?}")

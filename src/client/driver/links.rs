@@ -452,6 +452,10 @@ impl Driver {
         }
         slot.state = State::GivenUp(cause.clone());
         let waiting = std::mem::take(&mut slot.waiting);
+        if !self.ended {
+            let address = slot.terms.address().to_owned();
+            self.status.tell(&ConnectionEvent::GaveUp { address, cause: cause.clone() });
+        }
         for key in waiting {
             self.give_back(key);
         }
