@@ -35,6 +35,7 @@ impl Peer {
             Err(error) => {
                 engine.refuse(id, &self.error(&error));
                 self.refused += 1;
+                self.report_refused(attach, &error);
                 Link::Refused
             }
         };
@@ -45,6 +46,7 @@ impl Peer {
             Link::Requests(_) | Link::Answers { .. } | Link::Refused => {}
         }
         drop(store);
+        self.report_attached(&link);
         self.links.insert(id, link);
     }
 
@@ -56,15 +58,14 @@ impl Peer {
         }
         match attach.role {
             Role::Sender => {
-                let path = path_of_address(target_address(attach).unwrap_or_default());
+                let path = path_of(attach);
                 match Node::of_path(path) {
                     Some(node) => Ok(admit_requests(engine, id, node)),
                     None => self.admit_publisher(engine, id, attach, path, now),
                 }
             }
             Role::Receiver => {
-                let source = attach.source.as_ref().and_then(|source| source.address.as_deref());
-                let path = path_of_address(source.unwrap_or_default());
+                let path = path_of(attach);
                 match Node::of_path(path) {
                     Some(node) => Ok(admit_answers(engine, id, node, attach)),
                     None => self.admit_reader(engine, id, attach, path),
@@ -138,6 +139,15 @@ fn admit_requests(engine: &mut Connection, id: LinkId, node: Node) -> Link {
 fn admit_answers(engine: &mut Connection, id: LinkId, node: Node, attach: &Attach) -> Link {
     engine.accept(id, &Accept::default());
     Link::Answers { node, name: attach.name.clone(), address: target_address(attach).map(ToOwned::to_owned) }
+}
+
+/// The path of the node that a link is wanted for.
+pub(super) fn path_of(attach: &Attach) -> &str {
+    let address = match attach.role {
+        Role::Sender => target_address(attach),
+        Role::Receiver => attach.source.as_ref().and_then(|source| source.address.as_deref()),
+    };
+    path_of_address(address.unwrap_or_default())
 }
 
 fn target_address(attach: &Attach) -> Option<&str> {
