@@ -71,6 +71,8 @@ use crate::wire::frame::PeerError;
 
 pub use activity::{Activity, ConnectionCounts, LinkRole, Transport};
 use activity::{Listener, Origin};
+#[cfg(feature = "cli")]
+pub(crate) use builder::is_name;
 pub use builder::{AccessRule, BuildError, Builder, Tier};
 pub use health::ListeningHealth;
 pub use listening::Listening;

@@ -266,27 +266,38 @@ impl fmt::Display for Activity {
             Self::LinkDetached { connection, role, address, reason } => {
                 write!(f, "connection {connection} link detached: {role} {address}: {reason}")
             }
-            Self::BatchStored { connection, event_hub, partition_id, events, bytes, first_sequence_number } => write!(
-                f,
-                "connection {connection} batch stored: {event_hub} partition {partition_id}, {events} events, {bytes} \
-                 bytes, from sequence number {first_sequence_number}"
-            ),
+            Self::BatchStored { connection, event_hub, partition_id, events, bytes, first_sequence_number } => {
+                write!(f, "connection {connection} batch stored: {event_hub} partition {partition_id}, ")?;
+                write!(f, "{}, {bytes} bytes, from sequence number {first_sequence_number}", Count(*events, "event"))
+            }
             Self::BatchRejected { connection, event_hub, partition_id, bytes, condition, description } => {
                 write!(f, "connection {connection} batch rejected: {event_hub}")?;
                 partition_id.iter().try_for_each(|id| write!(f, " partition {id}"))?;
                 write!(f, ", {bytes} bytes: {condition}: {description}")
             }
-            Self::ConnectionClosed { connection, reason, after, counts } => write!(
-                f,
-                "connection {connection} closed after {:.3} s: {reason}; {} events in {} messages stored, {} rejected, \
-                 {} events delivered",
-                after.as_secs_f64(),
-                counts.events,
-                counts.batches,
-                counts.rejected,
-                counts.delivered
-            ),
+            Self::ConnectionClosed { connection, reason, after, counts } => {
+                let after = after.as_secs_f64();
+                write!(f, "connection {connection} closed after {after:.3} s: {reason}; {counts}")
+            }
         }
+    }
+}
+
+impl fmt::Display for ConnectionCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (events, messages) = (Count(self.events, "event"), Count(self.batches, "message"));
+        let delivered = Count(self.delivered, "event");
+        write!(f, "{events} in {messages} stored, {} rejected, {delivered} delivered", self.rejected)
+    }
+}
+
+/// A number and what it counts.
+struct Count(u64, &'static str);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(count, unit) = *self;
+        write!(f, "{count} {unit}{}", if count == 1 { "" } else { "s" })
     }
 }
 

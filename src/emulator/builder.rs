@@ -455,7 +455,8 @@ fn check_hub(hub: &Hub, before: &[Hub]) -> Result<(), BuildError> {
     Ok(())
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether an event hub or a consumer group can have this name.
+pub(crate) fn is_name(name: &str) -> bool {
     let within = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
     let ends = [name.bytes().next(), name.bytes().last()];
     within

@@ -123,15 +123,23 @@ impl TlsIdentity {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let failed = |error: io::Error| {
-            let text = format!(
-                "the TLS handshake failed: {error}; if it is the certificate, the client has to trust the emulator's \
-                 authority"
-            );
-            io::Error::new(error.kind(), text)
-        };
-        TlsAcceptor::from(Arc::clone(&self.config)).accept(stream).await.map_err(failed)
+        TlsAcceptor::from(Arc::clone(&self.config)).accept(stream).await.map_err(handshake_failed)
     }
+}
+
+/// Says what to look for at the client.
+fn handshake_failed(error: io::Error) -> io::Error {
+    let advice = match error.get_ref().and_then(|error| error.downcast_ref()) {
+        Some(rustls::Error::InvalidMessage(_)) => {
+            "; the peer speaks no TLS: look for UseDevelopmentEmulator=true in its connection string"
+        }
+        Some(rustls::Error::AlertReceived(_)) => {
+            "; the peer refuses the certificate: let it trust the authority, and reach the emulator by a name in the \
+             certificate"
+        }
+        _ => "",
+    };
+    io::Error::new(error.kind(), format!("the TLS handshake failed: {error}{advice}"))
 }
 
 /// No key, and no certificate.
