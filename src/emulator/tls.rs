@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_rustls::server::TlsStream;
@@ -79,12 +79,12 @@ impl TlsIdentity {
     /// # Errors
     /// [`TlsIdentityError`] says which of the two is wrong. Names and dates are not checked: clients do that.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsIdentityError> {
-        let unreadable = |error| TlsIdentityError::CertificatePem { reason: format!("{error}") };
+        let unreadable = |error: pem::Error| TlsIdentityError::CertificatePem { reason: pem_reason(&error) };
         let chain: Vec<_> = CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().map_err(unreadable)?;
         if chain.is_empty() {
             return Err(TlsIdentityError::NoCertificate);
         }
-        let no_key = |error| TlsIdentityError::KeyPem { reason: format!("{error}") };
+        let no_key = |error: pem::Error| TlsIdentityError::KeyPem { reason: pem_reason(&error) };
         let key = PrivateKeyDer::from_pem_slice(key).map_err(no_key)?;
         Self::new(chain, key)
     }
@@ -127,6 +127,18 @@ impl TlsIdentity {
     }
 }
 
+/// In words of ours: nothing of a file that may hold a key is repeated.
+fn pem_reason(error: &pem::Error) -> String {
+    let reason = match error {
+        pem::Error::MissingSectionEnd { .. } => "a section has no -----END line",
+        pem::Error::IllegalSectionStart { .. } => "a -----BEGIN line is broken",
+        pem::Error::Base64Decode(_) => "a section is not base64",
+        pem::Error::NoItemsFound => "there is none",
+        _ => "it cannot be read",
+    };
+    reason.to_owned()
+}
+
 /// Says what to look for at the client.
 fn handshake_failed(error: io::Error) -> io::Error {
     let advice = match error.get_ref().and_then(|error| error.downcast_ref()) {
@@ -152,13 +164,13 @@ impl std::fmt::Debug for TlsIdentity {
 #[cfg(feature = "certificates")]
 mod generated {
     use std::sync::Arc;
-    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+    use std::time::{Duration, SystemTime};
 
     use rcgen::{
         BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
         KeyUsagePurpose,
     };
-    use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 
     use super::{LOCALHOST, TlsIdentity, TlsIdentityError};
     use crate::clock;
@@ -182,6 +194,10 @@ mod generated {
                     names.push(own.to_owned());
                 }
             }
+            if let Some(odd) = given.iter().find(|name| !is_name(name)) {
+                let reason = format!("{odd:?} is neither");
+                return Err(TlsIdentityError::Names { names: given, reason });
+            }
             let failed =
                 |error: rcgen::Error| TlsIdentityError::Names { names: given.clone(), reason: error.to_string() };
             let now = clock::wall();
@@ -195,6 +211,11 @@ mod generated {
             identity.authority_pem = Some(Arc::from(authority.pem()));
             Ok(identity)
         }
+    }
+
+    /// A DNS name, `*.` before it or not, or an IP address: what a client could look for.
+    fn is_name(name: &str) -> bool {
+        ServerName::try_from(name.strip_prefix("*.").unwrap_or(name)).is_ok()
     }
 
     fn authority(now: SystemTime) -> CertificateParams {
@@ -216,14 +237,9 @@ mod generated {
 
     fn valid_from(mut params: CertificateParams, now: SystemTime) -> CertificateParams {
         // Clocks differ.
-        params.not_before = date_of(now - DAY);
-        params.not_after = date_of(now + VALID_FOR);
+        params.not_before = (now - DAY).into();
+        params.not_after = (now + VALID_FOR).into();
         params
-    }
-
-    /// The day of `time`; a clock before 1970 is taken for one that was never set.
-    fn date_of<T: From<SystemTime>>(time: SystemTime) -> T {
-        T::from(time.max(UNIX_EPOCH))
     }
 }
 
@@ -239,7 +255,8 @@ mod tests {
             ("", KEY, "holds no certificate"),
             ("words", KEY, "holds no certificate"),
             ("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n", KEY, "not readable as PEM"),
-            (CERTIFICATE, "", "holds no private key"),
+            (CERTIFICATE, "", "holds no private key as PEM: there is none"),
+            (CERTIFICATE, &KEY[..40], "holds no private key as PEM: a section has no -----END line"),
             (CERTIFICATE, CERTIFICATE, "holds no private key"),
             (CERTIFICATE, KEY, "cannot be served with this key"),
         ] {
@@ -256,7 +273,10 @@ mod tests {
         assert_eq!(identity.host(), "box.local");
         assert!(identity.authority_pem().unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
         assert_eq!(TlsIdentity::generate([""; 0]).unwrap().host(), "localhost");
-        let error = TlsIdentity::generate(["\u{fc}"]).unwrap_err();
-        assert!(matches!(error, TlsIdentityError::Names { .. }), "{error}");
+        assert!(TlsIdentity::generate(["*.box.local"]).is_ok());
+        for odd in ["", "no name", "\u{fc}", "https://box", "box:5671", "a.*.b"] {
+            let error = TlsIdentity::generate([odd]).unwrap_err();
+            assert!(matches!(error, TlsIdentityError::Names { .. }), "{odd}: {error}");
+        }
     }
 }
