@@ -38,6 +38,7 @@ mod builder;
 mod cbs;
 mod connection;
 mod health;
+#[cfg_attr(not(feature = "websocket"), allow(dead_code, reason = "headers are for WebSocket alone"))]
 mod http;
 mod listening;
 mod mailbox;
