@@ -32,12 +32,17 @@
 //! them by partition and consumer group, and `$management` tells of hubs and partitions. What goes wrong on request is a
 //! [`Fault`].
 
+mod activity;
 mod address;
 mod answer;
 mod builder;
 mod cbs;
 mod connection;
 mod faults;
+mod health;
+#[cfg_attr(not(feature = "websocket"), allow(dead_code, reason = "headers are for WebSocket alone"))]
+mod http;
+mod listening;
 mod mailbox;
 mod management;
 mod namespace;
@@ -49,38 +54,46 @@ mod sentence;
 mod settlements;
 mod store;
 mod throttle;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "websocket")]
+mod upgrade;
 
 use std::fmt;
+use std::future::ready;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
-use tokio::net::{TcpListener, ToSocketAddrs, lookup_host};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use crate::clock::{self, WallClock};
 use crate::wire::frame::PeerError;
 
+pub use activity::{Activity, ConnectionCounts, LinkRole, Transport};
+use activity::{Listener, Origin};
+#[cfg(feature = "cli")]
+pub(crate) use builder::is_name;
 pub use builder::{AccessRule, BuildError, Builder, Tier};
 use faults::Faults;
 pub use faults::{Fault, FaultError, ScriptError, Stage};
+pub use health::ListeningHealth;
+pub use listening::Listening;
 use namespace::{Destination, Namespace};
 use publication::Publication;
 use readers::Readers;
-use store::Store;
+use store::{Enqueued, Store};
 pub use store::{StoredEvent, Totals};
 use throttle::Throttle;
+#[cfg(feature = "tls")]
+pub use tls::{TlsIdentity, TlsIdentityError};
 
 /// Connections at one time.
 const MAX_CONNECTIONS: usize = 1_000;
 /// Bytes that an in-memory connection holds in each direction.
 const DUPLEX_LEN: usize = 256 * 1024;
-/// How long accepting rests when the system has no more sockets to give.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// A namespace that runs in this process. A clone is another handle to the same one.
 #[derive(Clone)]
@@ -96,6 +109,7 @@ struct Shared {
     readers: Mutex<Readers>,
     throttle: Option<Mutex<Throttle>>,
     faults: Arc<Faults>,
+    listener: Option<Listener>,
     /// Events stored in all, for those who wait.
     stored: watch::Sender<u64>,
     clock: WallClock,
@@ -123,33 +137,6 @@ impl Emulator {
         Builder::default()
     }
 
-    /// Accepts connections over plain TCP, on the first address that `addr` stands for; port 0 picks a free one.
-    ///
-    /// # Errors
-    /// What the system says; and [`PermissionDenied`](io::ErrorKind::PermissionDenied) for an address that other
-    /// machines can reach, unless [`allow_remote`](Builder::allow_remote) was asked for.
-    ///
-    /// # Panics
-    /// Outside of a Tokio runtime with its I/O driver.
-    ///
-    /// # Cancel
-    /// Nothing is left behind.
-    pub async fn listen(&self, addr: impl ToSocketAddrs) -> io::Result<Listening> {
-        let addr = lookup_host(addr).await?.next();
-        let addr = addr.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the address stands for no socket"))?;
-        if !addr.ip().is_loopback() && !self.allow_remote {
-            let text = format!(
-                "{addr} can be reached from other machines, in plain text; listen on 127.0.0.1 or [::1], or ask for it \
-                 with `allow_remote(true)`"
-            );
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
-        }
-        let listener = TcpListener::bind(addr).await?;
-        let local_addr = listener.local_addr()?;
-        let accepting = tokio::spawn(accept(listener, self.clone()));
-        Ok(Listening { emulator: self.clone(), local_addr, accepting })
-    }
-
     /// A connection in memory, served by a task of its own. The caller's end is the client's.
     ///
     /// # Panics
@@ -169,17 +156,36 @@ impl Emulator {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        self.admit(Origin::default(), ready(Ok(stream))).await;
+    }
+
+    /// Serves what `opening` leads to, unless there are too many connections or that fails.
+    async fn admit<S>(&self, origin: Origin, opening: impl Future<Output = io::Result<S>>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let Some(_place) = Place::take(&self.shared) else {
             self.shared.store().totals.refused_connections += 1;
-            return;
+            return self.report_refused(origin, format!("there are {MAX_CONNECTIONS} connections, which is the most"));
         };
-        let number = self.shared.next_connection();
         let mut ending = self.shared.is_ended.subscribe();
+        let served = async {
+            let stream = match opening.await {
+                Ok(stream) => stream,
+                Err(error) => return self.report_refused(origin, error.to_string()),
+            };
+            let number = self.shared.count_connection();
+            connection::serve(stream, Arc::clone(&self.shared), number, origin).await;
+        };
         tokio::select! {
             biased;
             _ = ending.wait_for(|&is_ended| is_ended) => {}
-            () = connection::serve(stream, Arc::clone(&self.shared), number) => {}
+            () = served => {}
         }
+    }
+
+    fn report_refused(&self, Origin { transport, peer_addr }: Origin, reason: String) {
+        self.shared.tell(|| Activity::ConnectionRefused { transport, peer_addr, reason });
     }
 
     /// Cuts off every connection, those to come as well: nothing is stored after this. Whoever waits for an answer
@@ -192,7 +198,7 @@ impl Emulator {
     /// The connection string for [`connect`](Self::connect), or for another way to the same namespace: its host is
     /// `localhost`. It holds the first rule's key, and is meant to be shown.
     pub fn connection_string(&self, event_hub: Option<&str>) -> String {
-        self.shared.namespace.connection_string("localhost", event_hub)
+        self.shared.namespace.connection_string("localhost", Transport::Tcp, event_hub)
     }
 
     /// The events that an event hub holds, by partition and sequence number; `None` when there is no such hub.
@@ -229,6 +235,17 @@ impl Emulator {
     /// Its limits, in words.
     pub fn limits(&self) -> impl fmt::Display + '_ {
         &self.shared.namespace.limits
+    }
+
+    /// The same as numbers, named with their units; `None` is no end.
+    #[cfg(feature = "cli")]
+    pub(crate) fn limit_values(&self) -> [(&'static str, Option<u64>); 9] {
+        self.shared.namespace.limits.values()
+    }
+
+    /// The names of its event hubs, and how many partitions each has.
+    pub fn event_hubs(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.shared.namespace.hubs.iter().map(|hub| (hub.name.as_str(), hub.partition_count))
     }
 
     /// What the emulator has done so far.
@@ -280,67 +297,6 @@ impl fmt::Debug for Emulator {
     }
 }
 
-/// An [`Emulator`] that accepts connections. Dropping it ends the accepting; connections that are there go on.
-#[derive(Debug)]
-pub struct Listening {
-    emulator: Emulator,
-    local_addr: SocketAddr,
-    accepting: JoinHandle<()>,
-}
-
-impl Listening {
-    /// Where it listens.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local_addr
-    }
-
-    /// The emulator that takes what comes in here.
-    pub fn emulator(&self) -> &Emulator {
-        &self.emulator
-    }
-
-    /// Whether other machines can reach it, which is worth a warning.
-    pub fn is_remote(&self) -> bool {
-        !self.local_addr.ip().is_loopback()
-    }
-
-    /// What a client of this machine connects with: the address, the first rule and its key, and `EntityPath` if an
-    /// event hub is given. It is the emulator's own key, and is meant to be shown.
-    pub fn connection_string(&self, event_hub: Option<&str>) -> String {
-        let ip = match self.local_addr.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
-        };
-        let authority = SocketAddr::new(ip, self.local_addr.port()).to_string();
-        self.emulator.shared.namespace.connection_string(&authority, event_hub)
-    }
-
-    /// Ends the accepting, as dropping does.
-    pub fn stop(self) {}
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        self.accepting.abort();
-    }
-}
-
-async fn accept(listener: TcpListener, emulator: Emulator) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                // Best effort: without it answers come later, not wrong.
-                let _ = stream.set_nodelay(true);
-                let emulator = emulator.clone();
-                tokio::spawn(async move { emulator.serve(stream).await });
-            }
-            // That one connection failed, or the process is out of sockets: neither may spin.
-            Err(_) => tokio::time::sleep(ACCEPT_REST).await,
-        }
-    }
-}
-
 /// One of the [`MAX_CONNECTIONS`], given back on drop.
 struct Place<'a>(&'a Shared);
 
@@ -359,8 +315,15 @@ impl Drop for Place<'_> {
 }
 
 impl Shared {
-    fn new(namespace: Namespace, store: Store, clock: WallClock, faults: Vec<Fault>) -> Self {
+    fn new(
+        namespace: Namespace,
+        store: Store,
+        clock: WallClock,
+        faults: Vec<Fault>,
+        listener: Option<Listener>,
+    ) -> Self {
         Self {
+            listener,
             throttle: namespace.limits.throughput_units.map(|units| Mutex::new(Throttle::new(units))),
             namespace,
             store: Mutex::new(store),
@@ -374,13 +337,27 @@ impl Shared {
         }
     }
 
+    /// Tells whoever listens what happens; what that is, is put together for them alone.
+    fn tell(&self, activity: impl FnOnce() -> Activity) {
+        if let Some(Listener(listener)) = &self.listener {
+            listener(&activity());
+        }
+    }
+
+    /// The number of a connection that is about to be served.
+    fn count_connection(&self) -> u64 {
+        let totals = &mut self.store().totals;
+        totals.connections += 1;
+        totals.connections
+    }
+
     fn store(&self) -> MutexGuard<'_, Store> {
         // Nothing that holds the lock can leave the store half-changed.
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stores a message, if it is one, and counts it either way.
-    fn publish(&self, to: Destination, publication: Result<Publication, PeerError>) -> Result<(), PeerError> {
+    fn publish(&self, to: Destination, publication: Result<Publication, PeerError>) -> Result<Enqueued, PeerError> {
         let mut store = self.store();
         // The time is taken under the lock, so that it never runs backwards within a partition.
         let now = self.clock.now();
@@ -389,7 +366,7 @@ impl Shared {
             store.publish(to, publication, now)
         });
         match &stored {
-            Ok(()) => drop(self.stored.send_replace(store.totals.events)),
+            Ok(_) => drop(self.stored.send_replace(store.totals.events)),
             Err(_) => store.totals.rejected += 1,
         }
         stored
@@ -404,13 +381,6 @@ impl Shared {
     fn readers(&self) -> MutexGuard<'_, Readers> {
         // Nothing that holds the lock can leave the table half-changed.
         self.readers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The number of a connection that begins.
-    fn next_connection(&self) -> u64 {
-        let mut store = self.store();
-        store.totals.connections += 1;
-        store.totals.connections
     }
 
     fn next_serial(&self) -> u64 {

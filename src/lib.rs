@@ -55,6 +55,9 @@ pub mod emulator;
 #[cfg_attr(not(feature = "emulator"), allow(dead_code, unused_imports, reason = "the server's role is the emulator's"))]
 mod engine;
 mod pump;
+#[cfg(feature = "websocket")]
+#[cfg_attr(not(feature = "emulator"), allow(dead_code, reason = "the server's end is the emulator's"))]
+mod websocket;
 pub mod wire;
 
 /// The README's program, run as a test.

@@ -8,7 +8,7 @@ use super::receive::{format, from, from::From};
 use super::rule::{self, RuleArg};
 use crate::DEFAULT_CONSUMER_GROUP;
 use crate::emulator::Fault;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 /// Why a connection string is no argument, and what to do instead.
 pub(super) const CONNECTION_STRING_ADVICE: &str = "a connection string is not taken as an argument: every user of this \
@@ -53,7 +53,9 @@ const INFO_EXAMPLES: &str = "Examples:
 const EMULATOR_EXAMPLES: &str = "Examples:
   hubwire emulator
   hubwire emulator --event-hub telemetry:4 --event-hub audit --print-events
-  hubwire emulator --listen 127.0.0.1:0 --max-message-size 256KiB";
+  hubwire emulator --config Config.json --health 127.0.0.1:5300 --verbose
+  hubwire emulator --tls --websocket 127.0.0.1:8443
+  hubwire emulator --listen 127.0.0.1:0 --max-message-size 256KiB --json";
 
 /// Publish events to Azure Event Hubs over AMQP 1.0, and learn what became of every one.
 #[derive(Debug, Parser)]
@@ -290,13 +292,18 @@ pub(super) enum InfoOutput {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("speaks_tls").args(["tls", "tls_cert"]).multiple(true)))]
 pub(super) struct EmulatorArgs {
-    /// Where to listen; port 0 takes a free one
-    #[arg(short, long, value_name = "ADDRESS", default_value = "127.0.0.1:5672")]
-    pub(super) listen: String,
+    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:5672, with TLS 127.0.0.1:5671]
+    #[arg(short, long, value_name = "ADDRESS")]
+    pub(super) listen: Option<String>,
 
-    /// An event hub, with its partitions if not 4; may be repeated
-    #[arg(short, long = "event-hub", value_name = "NAME[:PARTITIONS]", default_value = "telemetry:4", value_parser = hub)]
+    /// Event hubs and consumer groups from the official emulator's Config.json; options beside it add to it
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+
+    /// An event hub, with its partitions if not 4; may be repeated [default: telemetry:4, unless --config is there]
+    #[arg(short, long = "event-hub", value_name = "NAME[:PARTITIONS]", value_parser = hub)]
     pub(super) event_hubs: Vec<(String, u32)>,
 
     /// A consumer group beside $Default; may be repeated
@@ -354,10 +361,45 @@ pub(super) struct EmulatorArgs {
     /// The same from a file: one fault a line
     #[arg(long, value_name = "FILE")]
     pub(super) fault_file: Option<PathBuf>,
+    /// Speak TLS, with a certificate made on start for localhost, 127.0.0.1 and ::1
+    #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
+    pub(super) tls: bool,
+
+    /// Another name or IP address that the certificate is for; the first is in the connection string; may be repeated
+    #[arg(long = "tls-name", value_name = "NAME", requires = "speaks_tls")]
+    pub(super) tls_names: Vec<String>,
+
+    /// Where the certificate of the authority made for --tls goes [default: hubwire-emulator-ca.pem]
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    pub(super) tls_ca_out: Option<PathBuf>,
+
+    /// Speak TLS with this certificate chain, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(super) tls_cert: Option<PathBuf>,
+
+    /// The key to --tls-cert, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(super) tls_key: Option<PathBuf>,
+
+    /// Take AMQP over WebSocket here as well, at /$servicebus/websocket; over TLS if that is on
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) websocket: Option<String>,
+
+    /// Answer GET /health over HTTP here; the official emulator's port is 5300
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) health: Option<String>,
 
     /// Print each event as a line of JSON as it comes
     #[arg(long)]
     pub(super) print_events: bool,
+
+    /// Tell each connection, token, link and batch in a line on standard error
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+
+    /// Speak JSON on standard error: one object for the start, for each thing told, and for the totals
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

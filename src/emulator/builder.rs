@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::clock::WallClock;
 use crate::wire::secret::Secret;
 
+use super::activity::{Activity, Listener};
 use super::faults::Fault;
 use super::namespace::{DEFAULT_CONSUMER_GROUP, Hub, Limits, Namespace, Rights, Rule};
 use super::store::Store;
@@ -37,6 +38,7 @@ pub struct Builder {
     allow_remote: bool,
     starts_at: Option<SystemTime>,
     faults: Vec<Fault>,
+    listener: Option<Listener>,
 }
 
 /// Why an emulator cannot be built.
@@ -276,9 +278,9 @@ impl Builder {
         self
     }
 
-    /// Whether [`Emulator::listen`] takes addresses that other machines can reach. Default: no.
+    /// Whether [`Emulator::listen`] and its siblings take addresses that other machines can reach. Default: no.
     ///
-    /// The emulator speaks plain TCP: keys do not cross the network, but signed tokens and events do, readable to all.
+    /// Without TLS, keys do not cross the network, but signed tokens and events do, readable to all.
     pub fn allow_remote(mut self, allow: bool) -> Self {
         self.allow_remote = allow;
         self
@@ -296,6 +298,28 @@ impl Builder {
         self
     }
 
+    /// Calls `listener` with everything that happens: connections, tokens, links and batches. The last one set counts.
+    /// Default: nobody listens, and nothing is put together.
+    ///
+    /// It is called by the task that serves the connection, and holds that up: it should be quick, and must not panic.
+    ///
+    /// ```
+    /// use hubwire::emulator::{Activity, Emulator};
+    ///
+    /// let emulator = Emulator::builder()
+    ///     .event_hub("telemetry", 4)
+    ///     .on_activity(|activity| match activity {
+    ///         Activity::BatchStored { event_hub, events, .. } => println!("{events} events in {event_hub}"),
+    ///         other => println!("{other}"),
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), hubwire::emulator::BuildError>(())
+    /// ```
+    pub fn on_activity(mut self, listener: impl Fn(&Activity) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Listener(Arc::new(listener)));
+        self
+    }
+
     /// Builds it. Its clock starts here: in a test with paused time, tokens and enqueued times go by that time.
     ///
     /// # Errors
@@ -310,7 +334,7 @@ impl Builder {
         let store = Store::new(&self.hubs, self.limits.retention);
         let clock = self.starts_at.map_or_else(WallClock::start, WallClock::starting_at);
         let namespace = Namespace { hubs: self.hubs, rules: self.rules, limits: self.limits, created_at: clock.now() };
-        let shared = Shared::new(namespace, store, clock, self.faults);
+        let shared = Shared::new(namespace, store, clock, self.faults, self.listener);
         Ok(Emulator { shared: Arc::new(shared), allow_remote: self.allow_remote })
     }
 
@@ -452,7 +476,8 @@ fn check_hub(hub: &Hub, before: &[Hub]) -> Result<(), BuildError> {
     Ok(())
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether an event hub or a consumer group can have this name.
+pub(crate) fn is_name(name: &str) -> bool {
     let within = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
     let ends = [name.bytes().next(), name.bytes().last()];
     within

@@ -4,6 +4,7 @@ mod admission;
 mod faults;
 mod later;
 mod reading;
+mod reporting;
 mod requests;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -21,6 +22,7 @@ use crate::wire::condition;
 use crate::wire::frame::PeerError;
 
 use super::Shared;
+use super::activity::{self, ConnectionCounts, Origin};
 use super::cbs::Grant;
 use super::faults::Faulty;
 use super::mailbox::{Mailbox, Order};
@@ -45,8 +47,8 @@ const MAX_LINKS: usize = 1_000;
 /// Ended links whose detach the peer owes us; a peer that collects more does nothing else.
 const MAX_REFUSED: usize = 1_000;
 
-/// Serves one peer until it leaves, breaks the rules or falls silent. `number` is its connection's.
-pub(super) async fn serve<S>(stream: S, shared: Arc<Shared>, number: u64)
+/// Serves one peer until it leaves, breaks the rules or falls silent.
+pub(super) async fn serve<S>(stream: S, shared: Arc<Shared>, number: u64, origin: Origin)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -54,7 +56,7 @@ where
     let config = config(shared.next_serial(), &shared.namespace.limits);
     let stream = Faulty::new(stream, Arc::clone(&shared.faults));
     let mut pump = Pump::new(Connection::new(config, started).asking(), stream, READ_LEN);
-    let mut peer = Peer::new(shared, number, started + OPEN_WITHIN);
+    let mut peer = Peer::new(shared, number, origin, started);
     let mailbox = Arc::clone(&peer.mailbox);
     while !pump.engine.is_closed() {
         let wake = peer.wake();
@@ -98,9 +100,14 @@ pub(super) fn config(serial: u64, limits: &Limits) -> Config {
 
 /// What is known of the peer of one connection.
 struct Peer {
-    /// Its connection's, from 1 on.
-    number: u64,
     shared: Arc<Shared>,
+    /// Which connection, from 1.
+    number: u64,
+    origin: Origin,
+    started: Instant,
+    counts: ConnectionCounts,
+    /// Why it ends, as soon as that is known.
+    ending: Option<String>,
     mailbox: Arc<Mailbox>,
     links: HashMap<LinkId, Link>,
     refused: usize,
@@ -185,12 +192,16 @@ fn top_up(engine: &mut Connection, link: LinkId, full: u32) {
 }
 
 impl Peer {
-    fn new(shared: Arc<Shared>, number: u64, deadline: Instant) -> Self {
+    fn new(shared: Arc<Shared>, number: u64, origin: Origin, started: Instant) -> Self {
         let mailbox = Arc::default();
         shared.faults.enter(number, &mailbox);
         Self {
             number,
             shared,
+            origin,
+            started,
+            counts: ConnectionCounts::default(),
+            ending: None,
             mailbox,
             links: HashMap::new(),
             refused: 0,
@@ -202,7 +213,7 @@ impl Peer {
             seen_faults: None,
             in_line: VecDeque::new(),
             queued: 0,
-            deadline: Some(deadline),
+            deadline: Some(started + OPEN_WITHIN),
             linkless: None,
             closing: false,
         }
@@ -220,14 +231,18 @@ impl Peer {
             Event::Opened => {
                 self.deadline = None;
                 self.linkless = Some((now, self.limits().first_link_timeout));
+                self.report_opened(engine.peer());
             }
             Event::AttachRequest { link, attach } => self.on_attach(engine, link, attach, now),
             Event::Delivery { link, delivery } => self.on_delivery(engine, link, delivery, now),
             Event::Sendable { link } => self.on_sendable(engine, link),
-            Event::Detached { link, .. } => self.forget(now, |id| id == link),
-            Event::SessionEnded { session, .. } => self.forget(now, |id| id.session == session),
+            Event::Detached { link, error } => self.forget(now, || activity::by_peer(error.as_ref()), |id| id == link),
+            Event::SessionEnded { session, error } => {
+                self.forget(now, || activity::by_peer(error.as_ref()), |id| id.session == session);
+            }
+            Event::Closed(cause) => drop(self.ending.get_or_insert_with(|| activity::close_reason(&cause))),
             // Nobody waits for what becomes of an answer or a read event, and this end asks for no links.
-            Event::Attached { .. } | Event::Outcome { .. } | Event::Closed(_) => {}
+            Event::Attached { .. } | Event::Outcome { .. } => {}
         }
     }
 
@@ -245,13 +260,15 @@ impl Peer {
     }
 
     /// Lets go of links that are gone.
-    fn forget(&mut self, now: Instant, gone: impl Fn(LinkId) -> bool) {
+    fn forget(&mut self, now: Instant, reason: impl Fn() -> String, gone: impl Fn(LinkId) -> bool) {
         self.later.forget(&gone);
         let lost: Vec<LinkId> = self.links.keys().copied().filter(|&id| gone(id)).collect();
         for id in lost {
-            match self.links.remove(&id) {
-                Some(Link::Refused) => self.refused -= 1,
-                Some(Link::Reader(reader)) => self.let_go(&reader),
+            let Some(link) = self.links.remove(&id) else { continue };
+            self.report_detached(&link, &reason);
+            match link {
+                Link::Refused => self.refused -= 1,
+                Link::Reader(reader) => self.let_go(&reader),
                 _ => {}
             }
         }
@@ -262,10 +279,12 @@ impl Peer {
 
     /// Ends a link of ours that was there.
     fn end_link(&mut self, engine: &mut Connection, id: LinkId, error: &PeerError) {
-        match self.links.get_mut(&id).map(|link| std::mem::replace(link, Link::Refused)) {
-            None | Some(Link::Refused) => return,
-            Some(Link::Reader(reader)) => self.let_go(&reader),
-            Some(_) => {}
+        let Some(link) = self.links.get_mut(&id).map(|link| std::mem::replace(link, Link::Refused)) else { return };
+        self.report_detached(&link, || activity::by_us(error));
+        match link {
+            Link::Refused => return,
+            Link::Reader(reader) => self.let_go(&reader),
+            _ => {}
         }
         self.refused += 1;
         self.later.forget(|waiting| waiting == id);
@@ -295,6 +314,7 @@ impl Peer {
     /// Looks after time and measure; `false` when the peer is to be left at once.
     fn keep_on(&mut self, engine: &mut Connection, now: Instant) -> bool {
         if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.ending.get_or_insert_with(|| format!("the peer sent no open within {} s", OPEN_WITHIN.as_secs()));
             return false;
         }
         if self.closing {
@@ -315,6 +335,7 @@ impl Peer {
 
     fn close(&mut self, engine: &mut Connection, now: Instant, error: PeerError) {
         engine.close(Some(&self.error(&error)));
+        self.ending.get_or_insert_with(|| activity::by_us(&error));
         self.closing = true;
         self.linkless = None;
         self.deadline = Some(now + CLOSE_WITHIN);
@@ -414,12 +435,15 @@ impl Peer {
         }
     }
 
-    fn publish(&self, to: Destination, max_message_size: u64, delivery: Delivery) -> Result<(), PeerError> {
+    fn publish(&mut self, to: Destination, max_message_size: u64, delivery: Delivery) -> Result<(), PeerError> {
+        let size = delivery.size;
         let publication = match delivery.payload {
             Some(payload) => Publication::read(delivery.message_format, payload),
             None => Err(too_large(delivery.delivery_id, delivery.size, max_message_size)),
         };
-        self.shared.publish(to, publication)
+        let result = self.shared.publish(to, publication);
+        self.report_publication(to, size, &result);
+        result.map(drop)
     }
 }
 
@@ -431,6 +455,7 @@ impl Drop for Peer {
                 self.let_go(&reader);
             }
         }
+        self.report_closed();
     }
 }
 

@@ -7,6 +7,7 @@ use crate::wire::condition;
 use crate::wire::frame::PeerError;
 use crate::wire::secret::Secret;
 
+use super::activity::Transport;
 use super::readers::Place;
 use super::sentence;
 use super::store::{PartitionRef, Retention};
@@ -36,6 +37,25 @@ pub(super) struct Limits {
     /// The same after its open.
     pub(super) first_link_timeout: Duration,
     pub(super) retention: Retention,
+}
+
+impl Limits {
+    /// For programs: the units are in the names.
+    #[cfg(feature = "cli")]
+    pub(super) fn values(&self) -> [(&'static str, Option<u64>); 9] {
+        let secs = |time: Duration| Some(time.as_secs());
+        [
+            ("max_message_bytes", Some(self.max_message_size)),
+            ("link_credit_messages", Some(self.link_credit.into())),
+            ("throughput_units", self.throughput_units.map(u64::from)),
+            ("retention_secs", secs(self.retention.age)),
+            ("retention_bytes", Some(self.retention.bytes)),
+            ("retention_events", Some(self.retention.events).filter(|&events| events < u64::MAX)),
+            ("idle_timeout_secs", secs(self.idle_timeout)),
+            ("link_idle_timeout_secs", secs(self.link_idle_timeout)),
+            ("linkless_timeout_secs", secs(self.linkless_timeout)),
+        ]
+    }
 }
 
 /// As `hubwire emulator` tells them.
@@ -131,17 +151,17 @@ impl Namespace {
         self.rules.iter().find(|rule| rule.name == name)
     }
 
-    /// What a client connects with, at `authority`.
-    pub(super) fn connection_string(&self, authority: &str, event_hub: Option<&str>) -> String {
-        let mut text = format!("Endpoint=sb://{authority};");
+    /// What a client connects with, at `authority`. `UseDevelopmentEmulator` is how SDKs are told to do without TLS.
+    pub(super) fn connection_string(&self, authority: &str, over: Transport, event_hub: Option<&str>) -> String {
+        let mut pairs = vec![format!("Endpoint=sb://{authority}")];
         if let Some(Rule { name, key, .. }) = self.rules.first() {
-            text += &format!("SharedAccessKeyName={name};SharedAccessKey={};", key.expose());
+            pairs.push(format!("SharedAccessKeyName={name};SharedAccessKey={}", key.expose()));
         }
-        text += "UseDevelopmentEmulator=true";
-        if let Some(event_hub) = event_hub {
-            text += &format!(";EntityPath={event_hub}");
+        if !over.is_encrypted() {
+            pairs.push("UseDevelopmentEmulator=true".to_owned());
         }
-        text
+        pairs.extend(event_hub.map(|event_hub| format!("EntityPath={event_hub}")));
+        pairs.join(";")
     }
 
     /// Whether there is anything at or above `path`: the namespace itself, or one of its hubs.

@@ -74,6 +74,16 @@ pub struct Totals {
     pub faults: u64,
 }
 
+/// What became of a message that was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Enqueued {
+    pub(super) partition_id: u32,
+    pub(super) first_sequence_number: i64,
+    pub(super) events: u64,
+    /// Of the message.
+    pub(super) bytes: u64,
+}
+
 /// How long events are kept. What is past any of the three is dropped, the oldest first.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retention {
@@ -175,7 +185,7 @@ impl Store {
         to: Destination,
         publication: Publication,
         now: SystemTime,
-    ) -> Result<(), PeerError> {
+    ) -> Result<Enqueued, PeerError> {
         if let (Some(partition), Some(_)) = (to.partition, &publication.partition_key) {
             let text = format!(
                 "A partition key is not allowed on a link to one partition, which is partition {partition}: leave out \
@@ -186,9 +196,15 @@ impl Store {
         let log = &mut self.hubs[to.hub];
         let partition_id = to.partition.unwrap_or_else(|| log.choose(publication.partition_key.as_deref()));
         let partition = &mut log.partitions[partition_id as usize];
+        let enqueued = Enqueued {
+            partition_id,
+            first_sequence_number: partition.next_sequence,
+            events: publication.spans.len() as u64,
+            bytes: publication.len as u64,
+        };
         self.totals.batches += 1;
-        self.totals.events += publication.spans.len() as u64;
-        self.totals.bytes += publication.len as u64;
+        self.totals.events += enqueued.events;
+        self.totals.bytes += enqueued.bytes;
         self.order.push_back(Place {
             hub: to.hub,
             partition: partition_id as usize,
@@ -196,7 +212,7 @@ impl Store {
         });
         self.held += partition.append(publication, now);
         self.retain(to.hub, partition_id as usize, now);
-        Ok(())
+        Ok(enqueued)
     }
 
     /// Drops what is past the retention.

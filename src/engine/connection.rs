@@ -83,6 +83,15 @@ pub(crate) enum Event {
     Closed(CloseCause),
 }
 
+/// What a peer's open says of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PeerOpen {
+    pub(crate) container_id: String,
+    pub(crate) product: Option<String>,
+    pub(crate) version: Option<String>,
+    pub(crate) user_agent: Option<String>,
+}
+
 /// Why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CloseCause {
@@ -215,6 +224,8 @@ pub(crate) struct Connection {
     channels: HashMap<u16, u16>,
     /// The peer's channels that were in use: some peers send on after their end.
     ended: HashSet<u16>,
+    /// As soon as its open has come.
+    peer: Option<PeerOpen>,
     peer_channel_max: u16,
     /// A frame at least this often keeps the peer content.
     heartbeat_every: Option<Duration>,
@@ -248,6 +259,7 @@ impl Connection {
             sessions: Vec::new(),
             channels: HashMap::new(),
             ended: HashSet::new(),
+            peer: None,
             peer_channel_max: 0,
             heartbeat_every: None,
             last_received: now,
@@ -409,6 +421,11 @@ impl Connection {
     pub(crate) fn stop_writing(&mut self) {
         self.cut_at.get_or_insert(self.shared.out.written());
         self.shared.out.clear();
+    }
+
+    /// What the peer says of itself, once it has.
+    pub(crate) fn peer(&self) -> Option<&PeerOpen> {
+        self.peer.as_ref()
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -1,5 +1,8 @@
 //! `hubwire emulator`, and `hubwire send` to it.
 
+mod doors;
+mod telling;
+
 use super::support::{GUIDE, KEY, Running, hubwire, send_to};
 
 #[test]

@@ -94,8 +94,12 @@ pub(crate) struct Running {
 impl Running {
     /// Starts `hubwire emulator` on a free port and waits for its ready line.
     pub(crate) fn emulator(args: &[&str]) -> Self {
-        let args = [&["emulator", "--listen", "127.0.0.1:0"], args].concat();
-        let mut child = command(&args, &[]).spawn().unwrap();
+        Self::emulator_at(&[&["--listen", "127.0.0.1:0"], args].concat())
+    }
+
+    /// The same wherever the arguments say.
+    pub(crate) fn emulator_at(args: &[&str]) -> Self {
+        let mut child = command(&[&["emulator"], args].concat(), &[]).spawn().unwrap();
         let stdout = child.stdout.take().map(BufReader::new);
         Self::ready(child, stdout)
     }
@@ -118,7 +122,8 @@ impl Running {
     fn ready(mut child: Child, stdout: Option<BufReader<ChildStdout>>) -> Self {
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut introduction = Vec::new();
-        while !introduction.last().is_some_and(|line: &String| line.contains(" ready on ")) {
+        let is_ready = |line: &String| line.contains(" ready on ") || line.starts_with(r#"{"event":"ready""#);
+        while !introduction.last().is_some_and(is_ready) {
             let mut line = String::new();
             assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "ended early: {introduction:?}");
             introduction.push(line.trim_end().to_owned());

@@ -1,7 +1,10 @@
 //! The emulator, as an independent AMQP client sees it.
 
+mod activities;
 mod captures;
 mod client;
+#[cfg(all(feature = "certificates", feature = "websocket"))]
+mod doors;
 mod faults;
 mod lifetimes;
 mod receivers;

@@ -29,7 +29,7 @@ const RECEIVER_NAMES: [&str; 2] = ["com.microsoft:receiver-name", "com.microsoft
 impl Peer {
     /// Lets a link in, or refuses it. One whose time has not come waits.
     pub(super) fn on_attach(&mut self, engine: &mut Connection, id: LinkId, attach: Box<Attach>, now: Instant) {
-        match self.attach_delay(path(&attach), now) {
+        match self.attach_delay(path_of(&attach), now) {
             Some(by) => self.defer(now, by, Deferred::Attach(id, attach)),
             None => self.answer_attach(engine, id, &attach, now),
         }
@@ -44,6 +44,7 @@ impl Peer {
             Err(error) => {
                 engine.refuse(id, &self.error(&error));
                 self.refused += 1;
+                self.report_refused(attach, &error);
                 Link::Refused
             }
         };
@@ -54,6 +55,7 @@ impl Peer {
             Link::Requests(_) | Link::Answers { .. } | Link::Refused => {}
         }
         drop(store);
+        self.report_attached(&link);
         self.links.insert(id, link);
         self.grant(engine, id, now);
     }
@@ -64,7 +66,7 @@ impl Peer {
             let text = format!("A connection to this emulator has at most {MAX_LINKS} links.");
             return Err(PeerError::new(condition::RESOURCE_LIMIT_EXCEEDED, text));
         }
-        let path = path(attach);
+        let path = path_of(attach);
         if let Some(error) = self.attach_refusal(path, now) {
             return Err(error);
         }
@@ -141,8 +143,8 @@ fn admit_answers(engine: &mut Connection, id: LinkId, node: Node, attach: &Attac
     Link::Answers { node, name: attach.name.clone(), address: target_address(attach).map(ToOwned::to_owned) }
 }
 
-/// What a link leads to: the node that takes its messages, or that hands them out.
-fn path(attach: &Attach) -> &str {
+/// The path of the node that a link is wanted for.
+pub(super) fn path_of(attach: &Attach) -> &str {
     let address = match attach.role {
         Role::Sender => target_address(attach),
         Role::Receiver => attach.source.as_ref().and_then(|source| source.address.as_deref()),

@@ -104,6 +104,7 @@ impl Peer {
         }
         let last = store.state(reader.partition, now).last.filter(|_| reader.wants_metrics);
         drop(store);
+        self.counts.delivered += events.len() as u64;
         let metrics = last.map(|last| Metrics { last, now });
         let queued: usize = events.iter().map(|event| queue(engine, id, reader, event, metrics.as_ref())).sum();
         reader.queued = queued;

@@ -108,13 +108,17 @@ impl Peer {
     fn answer(&mut self, node: Node, request: &Message) -> Answer {
         let now = self.now();
         match node {
-            Node::Cbs => match cbs::put_token(&self.shared.namespace, request, now) {
-                Ok(grant) => {
-                    self.add_grant(grant);
-                    Answer::accepted()
-                }
-                Err(refused) => refused,
-            },
+            Node::Cbs => {
+                let answer = match cbs::put_token(&self.shared.namespace, request, now) {
+                    Ok(grant) => {
+                        self.add_grant(grant);
+                        Answer::accepted()
+                    }
+                    Err(refused) => refused,
+                };
+                self.report_token(request, &answer);
+                answer
+            }
             Node::Management => {
                 let is_authorized = |path: &str| self.grants.iter().any(|grant| grant.covers(path, now));
                 let mut store = self.shared.store();

@@ -7,11 +7,11 @@ use bytes::BytesMut;
 use fe2o3_amqp::frames::sasl;
 use fe2o3_amqp_types::definitions::Fields;
 use fe2o3_amqp_types::performatives::Open;
-use fe2o3_amqp_types::primitives::{Array, Binary, Symbol};
+use fe2o3_amqp_types::primitives::{Array, Binary, Symbol, Value};
 use fe2o3_amqp_types::sasl::{SaslCode, SaslInit, SaslMechanisms, SaslOutcome};
 use serde_amqp::serde::Serialize;
 
-use super::{CHANNEL_MAX, CloseCause, Connection, Event, MAX_FRAME_SIZE_OUT, Phase, Role, Step, Waiting};
+use super::{CHANNEL_MAX, CloseCause, Connection, Event, MAX_FRAME_SIZE_OUT, PeerOpen, Phase, Role, Step, Waiting};
 use crate::wire::frame::{AMQP_HEADER, MIN_MAX_FRAME_SIZE, SASL_HEADER};
 
 impl Connection {
@@ -151,6 +151,7 @@ impl Connection {
             return self.violation("amqp:invalid-field", text);
         }
         self.shared.max_frame_size = max_frame_size.min(MAX_FRAME_SIZE_OUT) as usize;
+        self.peer = Some(PeerOpen::of(open));
         self.peer_channel_max = open.channel_max.0.min(CHANNEL_MAX);
         self.heartbeat_every = heartbeat_interval(open.idle_time_out);
         self.last_written = now;
@@ -160,6 +161,25 @@ impl Connection {
         if self.phase == Phase::Open {
             self.phase = Phase::Opened;
             self.shared.events.push_back(Event::Opened);
+        }
+    }
+}
+
+impl PeerOpen {
+    fn of(open: &Open) -> Self {
+        let property = |name: &str| {
+            let value = open.properties.as_ref()?.iter().find(|(key, _)| key.as_str() == name)?.1;
+            match value {
+                Value::String(text) => Some(text.clone()),
+                Value::Symbol(text) => Some(text.as_str().to_owned()),
+                _ => None,
+            }
+        };
+        Self {
+            container_id: open.container_id.clone(),
+            product: property("product"),
+            version: property("version"),
+            user_agent: property("user-agent"),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::emulator::activity;
 use crate::emulator::connection::{Link, Peer};
 use crate::emulator::faults::{Aim, Blow};
 use crate::engine::{Connection, LinkId, SessionId};
@@ -76,7 +77,8 @@ impl Peer {
         session: SessionId,
         error: &PeerError,
     ) {
-        engine.end(session, self.error(error));
-        self.forget(now, |id| id.session == session);
+        let error = self.error(error);
+        engine.end(session, error.clone());
+        self.forget(now, || activity::by_us(&error), |id| id.session == session);
     }
 }
