@@ -311,6 +311,37 @@ async fn a_link_that_rested_for_too_long_is_there_when_it_is_needed_and_nobody_w
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_that_nobody_uses_is_left_closed_until_somebody_does() {
+    let told = Told::default();
+    let emulator = emulator();
+    let connection = connect(&emulator, &told.watch(options().idle_links(IdleLinks::OnDemand))).await;
+    let sender = connection.sender(HUB).await.expect("attached");
+    // The link goes for resting; as if there had been no other, so does the connection.
+    tokio::time::sleep(SECOND * 700).await;
+    let text = "The connection was inactive for more than the allowed 300000 milliseconds and is closed by container \
+                'LinkTracker'.";
+    emulator.inject(Fault::close("amqp:connection:forced", text));
+    tokio::time::sleep(SECOND * 7_200).await;
+    assert_eq!((emulator.totals().connections, told.warnings()), (1, 0), "{:#?}", told.lines());
+    send(&sender, "after two hours").await.expect("accepted");
+    assert_eq!((emulator.totals().connections, told.recovered(Scope::Connection)), (2, 1));
+    let properties = connection.event_hub_properties(HUB).await.expect("answered");
+    assert_eq!(properties.name, HUB);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_was_under_way_is_asked_again_on_the_next_connection() {
+    let emulator = emulator();
+    let connection = connect(&emulator, &options()).await;
+    connection.event_hub_properties(HUB).await.expect("answered");
+    // In the middle of the answer.
+    emulator.inject(Fault::cut_after_bytes(10));
+    let answer = connection.partition_properties(HUB, "1").await;
+    assert_eq!(answer.expect("answered").id, "1");
+    assert_eq!(emulator.totals().connections, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_lives_and_does_not_read_is_left() {
     let emulator = emulator();
     let (silent, live) = (emulator.clone(), emulator.clone());

@@ -94,6 +94,12 @@ impl Cbs {
         self.attach(engine);
     }
 
+    /// The connection is gone: nothing is asked for until [`restart`](Self::restart).
+    pub(super) fn halt(&mut self) {
+        self.queue.clear();
+        self.current = None;
+    }
+
     /// Asks for both links in a session of their own. Needs no open connection: it leaves with the open.
     pub(super) fn attach(&mut self, engine: &mut Connection) {
         self.links.attach(engine);

@@ -245,7 +245,8 @@ impl Driver {
         }
         if !self.line.is_open() {
             // Asked as soon as the connection is back.
-            return self.unauthorized.push(request);
+            self.unauthorized.push(request);
+            return self.wake_line();
         }
         match self.cbs.authorize(&mut self.pump.engine, &request.audience, clock::now()) {
             Some(Ok(())) => self.management.ask(&mut self.pump.engine, request, &self.cbs),

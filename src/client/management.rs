@@ -167,9 +167,18 @@ impl Management {
     }
 
     pub(super) fn fail_all(&mut self, cause: &Error) {
-        for request in self.waiting.drain(..).chain(self.asked.drain().map(|(_, request)| request)) {
+        for request in self.take_all() {
             request.end(Err(cause.clone()));
         }
+    }
+
+    /// Every question without an answer: to be asked anew, which changes nothing at the hub.
+    pub(super) fn take_all(&mut self) -> Vec<AskRequest> {
+        self.waiting.drain(..).chain(self.asked.drain().map(|(_, request)| request)).collect()
+    }
+
+    pub(super) fn is_quiet(&self) -> bool {
+        self.waiting.is_empty() && self.asked.is_empty()
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {

@@ -46,6 +46,8 @@ pub(super) enum Line {
         until: Instant,
     },
     Connecting(Connecting),
+    /// Until somebody wants something.
+    Asleep,
 }
 
 impl Line {
@@ -63,7 +65,7 @@ impl Line {
             Self::Opening { deadline, .. } => Some(deadline.at),
             Self::Resting { until } => Some(*until),
             // The connector keeps its own deadline.
-            Self::Open { .. } | Self::Connecting(_) => None,
+            Self::Open { .. } | Self::Connecting(_) | Self::Asleep => None,
         }
     }
 }
@@ -115,12 +117,43 @@ impl Driver {
         }
         let was_steady = matches!(self.line, Line::Open { since } if clock::now().duration_since(since) >= STEADY);
         self.attempts = if was_steady { 0 } else { self.attempts + 1 };
-        self.rest(cause.clone());
+        self.cbs.halt();
+        self.unauthorized.extend(self.management.take_all());
+        if cause.is_idle() && self.is_quiet() {
+            self.fall_asleep(cause.clone());
+        } else {
+            self.rest(cause.clone());
+        }
         self.session = None;
         self.detaching.clear();
-        self.management.fail_all(&cause);
         for slot in self.links.lose_all() {
             self.fail(slot, cause.clone());
+        }
+    }
+
+    /// Whether nobody wants anything of the connection: it would only be closed again for resting.
+    fn is_quiet(&self) -> bool {
+        self.sends.is_empty() && self.unauthorized.is_empty() && self.management.is_quiet() && self.links.are_quiet()
+    }
+
+    /// A hub that closes what rests for long is not asked for another connection before there is something to do.
+    fn fall_asleep(&mut self, cause: Error) {
+        let (scope, address) = (Scope::Connection, String::new());
+        self.status.tell(&ConnectionEvent::Lost {
+            scope,
+            address,
+            cause: cause.clone(),
+            is_idle: true,
+            retry_in: None,
+        });
+        self.outage.get_or_insert(Outage { cause, since: clock::now() });
+        self.line = Line::Asleep;
+    }
+
+    /// Somebody wants something of the connection.
+    pub(super) fn wake_line(&mut self) {
+        if matches!(self.line, Line::Asleep) {
+            self.connect();
         }
     }
 

@@ -173,6 +173,11 @@ impl Links {
         ids
     }
 
+    /// Whether none of them needs the connection now.
+    pub(super) fn are_quiet(&self) -> bool {
+        self.slots.values().all(|slot| matches!(slot.state, State::Asleep | State::GivenUp(_)))
+    }
+
     pub(super) fn down(&self) -> Vec<SlotId> {
         self.ids(|slot| matches!(slot.state, State::Down))
     }
@@ -276,7 +281,7 @@ impl Driver {
         let Some(slot) = self.links.slots.get_mut(&id) else { return };
         if !self.line.is_open() || self.pump.engine.is_closed() {
             slot.state = State::Down;
-            return;
+            return self.wake_line();
         }
         match self.cbs.authorize(&mut self.pump.engine, &slot.audience, clock::now()) {
             Some(Ok(())) => self.attach(id),

@@ -122,10 +122,7 @@ impl Driver {
         let now = clock::now();
         while let Some(key) = slot.waiting.pop_first() {
             let Some(sending) = self.sends.by_key.get_mut(&key) else { continue };
-            let payload = sending.request.payload.clone();
-            let outgoing =
-                Outgoing { key, message_format: MESSAGE_FORMAT, payload, settle_mode: SettleMode::Unsettled };
-            if self.pump.engine.send(link, outgoing).is_err() {
+            if self.pump.engine.send(link, outgoing(&sending.request)).is_err() {
                 // The link has ended; the event that says so is about to be taken.
                 slot.waiting.insert(key);
                 return;
@@ -167,7 +164,7 @@ impl Driver {
             }
             Outcome::Unknown => {
                 let cause = self.cause(slot);
-                if self.settings.options.retry.resends_unknown() && self.may_send_again(key, Duration::ZERO).is_some() {
+                if self.settings.options.retry.resends_unknown() && self.is_to_be_sent_again(key) {
                     self.note_cause(key, cause);
                     self.send_again(key);
                 } else {
@@ -200,20 +197,24 @@ impl Driver {
         condition::recovery(condition, Some(description)) != condition::Recovery::GiveUp
     }
 
-    /// How long to wait before a batch is sent again; `None` when it must not be.
-    fn may_send_again(&mut self, key: DeliveryKey, minimum: Duration) -> Option<Duration> {
-        let sending = self.sends.by_key.get(&key)?;
+    fn is_to_be_sent_again(&self, key: DeliveryKey) -> bool {
+        let Some(sending) = self.sends.by_key.get(&key) else { return false };
+        self.wait_for(sending, Duration::ZERO, 0.0).is_some()
+    }
+
+    /// How long `sending` waits before it is sent again; `None` when it must not be.
+    fn wait_for(&self, sending: &Sending, minimum: Duration, random: f64) -> Option<Duration> {
         let retry = &self.settings.options.retry;
-        let wait = retry.wait(sending.attempts, minimum, self.random.next())?;
+        let wait = retry.wait(sending.attempts, minimum, random)?;
         let at = clock::now().checked_add(wait)?;
         let is_in_time = at < sending.request.deadline.at && retry.allows_after(at.duration_since(sending.began));
         // Nobody waits for one whose caller has gone.
         (is_in_time && !sending.request.reply.is_closed()).then_some(wait)
     }
 
-    /// Puts a batch back in line, as soon as its link takes it.
+    /// Puts a batch back in line, as soon as its link takes it: the link's own recovery waits, where that is called for.
     fn send_again(&mut self, key: DeliveryKey) {
-        if self.may_send_again(key, Duration::ZERO).is_none() {
+        if !self.is_to_be_sent_again(key) {
             return self.give_back(key);
         }
         let slot = self.line_up(key);
@@ -222,7 +223,11 @@ impl Driver {
 
     /// Puts a batch back in line, and makes the line wait: a hub that takes no more is not hammered.
     fn send_later(&mut self, key: DeliveryKey, minimum: Duration) {
-        let Some(wait) = self.may_send_again(key, minimum) else { return self.give_back(key) };
+        let random = self.random.next();
+        let sending = self.sends.by_key.get(&key);
+        let Some(wait) = sending.and_then(|sending| self.wait_for(sending, minimum, random)) else {
+            return self.give_back(key);
+        };
         let id = self.line_up(key);
         let refusal = self.sends.by_key.get(&key).and_then(|sending| sending.refusal.clone());
         let Some(slot) = self.links.get_mut(id) else { return };
@@ -320,4 +325,9 @@ impl Driver {
         };
         self.settle(key, settlement);
     }
+}
+
+fn outgoing(request: &SendRequest) -> Outgoing {
+    let payload = request.payload.clone();
+    Outgoing { key: request.key, message_format: MESSAGE_FORMAT, payload, settle_mode: SettleMode::Unsettled }
 }
