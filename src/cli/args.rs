@@ -71,7 +71,8 @@ pub(super) enum Command {
     ///
     /// The connection string is read from the environment variable CONNECTION_STR. Events go out in batches as large
     /// as the hub takes, several under way at a time; the result says how many were accepted, rejected, not sent, and
-    /// of how many the outcome is unknown. Nothing is sent twice: a failure is reported, not retried.
+    /// of how many the outcome is unknown. What is certain not to be stored is sent again, --retries times at most; what may be
+    /// stored is not: that is yours to decide.
     #[command(after_help = SEND_EXAMPLES, after_long_help = format!("{SEND_EXAMPLES}\n\n{EXIT_CODES}"))]
     Send(Box<SendArgs>),
     /// Receive events from one partition or all, and print them.
@@ -160,6 +161,10 @@ pub(super) struct SendArgs {
     /// Time for each of: connecting, attaching, sending a batch. E.g. 500ms, 30s, 2m [default: 30s, 30s, 60s]
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(super) timeout: Option<Duration>,
+
+    /// How often a batch is sent again that is certain not to be stored
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(super) retries: u32,
 
     /// Batches under way at a time
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1_000))]

@@ -12,7 +12,7 @@ use super::signal::Signals;
 use crate::clock;
 use crate::emulator::Emulator;
 use crate::wire::connection_string::ConnectionString;
-use crate::{Connection, Options, Sender};
+use crate::{Connection, ConnectionEvent, Options, Retry, Sender};
 
 /// Partitions of the hub in an emulator that lives as long as the command.
 const EMULATOR_PARTITIONS: u32 = 4;
@@ -31,7 +31,7 @@ pub(super) async fn run(args: Box<SendArgs>) -> u8 {
 async fn send(args: &SendArgs, report: &mut Report) -> Result<(), Failure> {
     let destination = settings::destination(args)?;
     report.event_hub = Some(destination.event_hub().to_owned());
-    let options = settings::options(&args.to, args.timeout)?;
+    let options = watched(args, settings::options(&args.to, args.timeout)?);
     let source = destination.source().to_owned();
     let mut peer = Peer::new(destination)?;
     report.namespace = Some(peer.connection_string.host().to_owned());
@@ -51,6 +51,20 @@ async fn send(args: &SendArgs, report: &mut Report) -> Result<(), Failure> {
     let result = publish(args, &mut peer, &options, input, &mut signals, report).await;
     report.elapsed.get_or_insert_with(|| clock::now().duration_since(started));
     result
+}
+
+/// What happens on the way is told as it happens: a hub that is busy, a connection that is lost.
+fn watched(args: &SendArgs, options: Options) -> Options {
+    let options = options.retry(Retry::default().attempts(args.retries));
+    if args.quiet {
+        return options;
+    }
+    options.on_event(|event| match event {
+        // Told at the end, with what it led to.
+        ConnectionEvent::GaveUp { .. } | ConnectionEvent::Closed { .. } => {}
+        event if event.is_warning() => output::warn(event),
+        _ => {}
+    })
 }
 
 async fn publish(

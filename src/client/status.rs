@@ -295,3 +295,120 @@ impl fmt::Debug for Status {
         f.debug_struct("Status").field("counters", &self.counters()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::error::Step;
+
+    fn lost(is_idle: bool) -> ConnectionEvent {
+        let cause = Error::closed(Scope::Connection, None);
+        let (scope, address) = (Scope::Connection, String::new());
+        ConnectionEvent::Lost { scope, address, cause, is_idle, retry_in: Some(Duration::from_millis(250)) }
+    }
+
+    #[test]
+    fn each_event_is_a_line_and_some_are_warnings() {
+        let timed_out = Error::timed_out(Step::Authorize, Duration::from_secs(30));
+        let audience = "sb://ns/hub".to_owned();
+        let renew_in = Some(Duration::from_secs(3_180));
+        for (event, line, is_warning) in [
+            (ConnectionEvent::Opened, "opened", false),
+            (
+                ConnectionEvent::Authorized { audience: audience.clone(), renew_in, expires_at: None },
+                "authorized for sb://ns/hub, renewal in 3180s",
+                false,
+            ),
+            (
+                ConnectionEvent::RenewalFailed { audience, cause: timed_out, retry_in: Duration::from_secs(30) },
+                "the token for sb://ns/hub was not renewed, next attempt in 30s: timed out after 30s while waiting for the \
+                 hub to take the token; try again",
+                true,
+            ),
+            (ConnectionEvent::Attached { address: "hub".into() }, "attached to hub", false),
+            (lost(true), "lost the connection, next attempt in 250.0ms: the hub closed the connection", false),
+            (lost(false), "lost the connection, next attempt in 250.0ms: the hub closed the connection", true),
+            (
+                ConnectionEvent::Recovered {
+                    scope: Scope::Link,
+                    address: "hub".into(),
+                    after: Duration::from_millis(1_500),
+                },
+                "recovered the link to hub after 1.5s",
+                false,
+            ),
+            (ConnectionEvent::Closed { cause: Error::ShutDown }, "closed: closed by this side", false),
+        ] {
+            assert!(event.to_string().starts_with(line), "{event}");
+            assert_eq!(event.is_warning(), is_warning, "{event}");
+        }
+    }
+
+    #[test]
+    fn round_trips_are_smoothed() {
+        let status = Status::new(None);
+        assert_eq!(status.counters().smoothed_round_trip, None);
+        status.round_trip(Duration::from_millis(80));
+        status.round_trip(Duration::from_millis(160));
+        let counters = status.counters();
+        assert_eq!(counters.last_round_trip, Some(Duration::from_millis(160)));
+        assert_eq!(counters.smoothed_round_trip, Some(Duration::from_millis(90)));
+    }
+
+    #[cfg(feature = "tracing")]
+    #[test]
+    fn events_go_to_tracing_by_their_weight() {
+        use std::sync::Mutex;
+        use tracing::field::{Field, Visit};
+        use tracing::span::{Attributes, Id, Record};
+        use tracing::{Event, Level, Metadata, Subscriber, subscriber};
+
+        /// Keeps level, target and message.
+        #[derive(Clone, Default)]
+        struct Kept(Arc<Mutex<Vec<(Level, String, String)>>>);
+
+        struct Message(String);
+
+        impl Visit for Message {
+            fn record_debug(&mut self, _: &Field, value: &dyn fmt::Debug) {
+                self.0 = format!("{value:?}");
+            }
+        }
+
+        impl Subscriber for Kept {
+            fn enabled(&self, _: &Metadata<'_>) -> bool {
+                true
+            }
+
+            fn new_span(&self, _: &Attributes<'_>) -> Id {
+                Id::from_u64(1)
+            }
+
+            fn record(&self, _: &Id, _: &Record<'_>) {}
+
+            fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+            fn event(&self, event: &Event<'_>) {
+                let mut message = Message(String::new());
+                event.record(&mut message);
+                let (level, target) = (*event.metadata().level(), event.metadata().target().to_owned());
+                self.0.lock().expect("not poisoned").push((level, target, message.0));
+            }
+
+            fn enter(&self, _: &Id) {}
+
+            fn exit(&self, _: &Id) {}
+        }
+
+        let kept = Kept::default();
+        subscriber::with_default(kept.clone(), || {
+            let status = Status::new(None);
+            status.tell(&ConnectionEvent::Opened);
+            status.tell(&lost(false));
+        });
+        let kept = kept.0.lock().expect("not poisoned");
+        assert_eq!(kept[0], (Level::DEBUG, "hubwire".to_owned(), "opened".to_owned()));
+        assert_eq!((kept[1].0, kept.len()), (Level::WARN, 2));
+        assert!(kept[1].2.starts_with("lost the connection"), "{}", kept[1].2);
+    }
+}

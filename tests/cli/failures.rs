@@ -115,16 +115,27 @@ fn a_batch_that_the_hub_rejects_is_counted() {
     // The first batch owes for a minute.
     let emulator = Running::emulator(&["--throughput-units", "1"]);
     assert_eq!(send_to(emulator.connection_string(), &[], "x\n".repeat(60_000)).code, 0);
-    let run = send_to(emulator.connection_string(), &["a", "b"], "");
+    let run = send_to(emulator.connection_string(), &["--retries", "0", "a", "b"], "");
     assert_eq!(run.code, 5, "{run:?}");
     assert_eq!(run.counts(), [0, 2, 0, 0], "{run:?}");
     assert_eq!(run.json()["error"]["condition"], "com.microsoft:server-busy");
 }
 
 #[test]
+fn what_is_certain_not_to_be_stored_is_sent_again_and_that_is_told() {
+    let emulator = Running::emulator(&["--fault", "release"]);
+    let run = send_to(emulator.connection_string(), &["a"], "");
+    assert_eq!((run.code, run.counts()), (0, [1, 0, 0, 0]), "{run:?}");
+    let emulator = Running::emulator(&["--fault", "server-busy"]);
+    let run = send_to(emulator.connection_string(), &["--retries", "1", "a"], "");
+    assert_eq!((run.code, run.counts()), (5, [0, 1, 0, 0]), "{run:?}");
+    assert!(run.stderr.starts_with("warning: throttled at telemetry, waiting "), "{run:?}");
+}
+
+#[test]
 fn after_a_rejected_batch_nothing_new_is_sent() {
     let emulator = Running::emulator(&["--throughput-units", "1"]);
-    let args = ["--max-batch-bytes", "512KiB", "--in-flight", "1"];
+    let args = ["--max-batch-bytes", "512KiB", "--in-flight", "1", "--retries", "0"];
     // The first batch holds 43,690 events, and owes for 42 seconds.
     let run = send_to(emulator.connection_string(), &args, "xx\n".repeat(600_000));
     assert_eq!(run.code, 5, "{run:?}");
@@ -142,7 +153,8 @@ fn a_batch_that_left_without_an_answer_has_an_unknown_outcome() {
     assert_eq!(run.code, 7, "{run:?}");
     assert_eq!(run.counts(), [0, 0, 0, 2], "{run:?}");
     assert_eq!(run.json()["error"]["kind"], "unknown_outcome");
-    assert!(run.stderr.starts_with("error: no answer came for a batch: the connection was lost"), "{run:?}");
+    assert!(run.stderr.starts_with("warning: lost the connection, next attempt in "), "{run:?}");
+    assert!(run.stderr.contains("\nerror: no answer came for a batch: the connection was lost"), "{run:?}");
     assert!(run.stderr.ends_with("; sending again may store up to 2 events twice: decide\n"), "{run:?}");
 }
 
