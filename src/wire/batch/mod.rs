@@ -174,9 +174,14 @@ impl Batch {
     fn add_body(&mut self, body: &[u8]) -> Result<(), Refusal> {
         let event_len = self.parts.prefix.len() + data_section_len(body.len());
         make_room(&mut self.message, &self.parts, event_len)?;
-        put_section_start(&mut self.message, event_len);
-        self.message.extend_from_slice(&self.parts.prefix);
-        put_data_section(&mut self.message, body);
+        if self.parts.prefix.is_empty() {
+            put_section_starts(&mut self.message, event_len, body.len());
+            self.message.extend_from_slice(body);
+        } else {
+            put_section_start(&mut self.message, event_len);
+            self.message.extend_from_slice(&self.parts.prefix);
+            put_data_section(&mut self.message, body);
+        }
         self.parts.len += 1;
         Ok(())
     }
@@ -292,6 +297,22 @@ fn put_section_start(message: &mut BytesMut, event_len: usize) {
             let [a, b, c, d] = (event_len as u32).to_be_bytes();
             message.extend_from_slice(&[0x00, 0x53, 0x75, 0xb0, a, b, c, d]);
         }
+    }
+}
+
+/// The starts of both sections of an event that is a body alone, in one piece of a size that is known: what else there is
+/// to a small event is copying.
+fn put_section_starts(message: &mut BytesMut, event_len: usize, body_len: usize) {
+    // The limit is below 4 GiB, and the event within it.
+    let [e0, e1, e2, e3] = (event_len as u32).to_be_bytes();
+    let [b0, b1, b2, b3] = (body_len as u32).to_be_bytes();
+    if event_len <= 255 {
+        message.extend_from_slice(&[0x00, 0x53, 0x75, 0xa0, e3, 0x00, 0x53, 0x75, 0xa0, b3]);
+    } else if body_len <= 255 {
+        message.extend_from_slice(&[0x00, 0x53, 0x75, 0xb0, e0, e1, e2, e3, 0x00, 0x53, 0x75, 0xa0, b3]);
+    } else {
+        let starts = [0x00, 0x53, 0x75, 0xb0, e0, e1, e2, e3, 0x00, 0x53, 0x75, 0xb0, b0, b1, b2, b3];
+        message.extend_from_slice(&starts);
     }
 }
 
