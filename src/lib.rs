@@ -27,7 +27,8 @@
 //!
 //! [`Connection::open`] leads to a namespace, [`Connection::sender`] to one of its event hubs, and [`Sender::send`] tells
 //! what became of a batch: `Ok` is stored by the hub; [`SendError`] is rejected, not sent, or unknown, and gives the
-//! batch back.
+//! batch back. What is lost on the way is restored ([`Options::retry`], [`Options::on_event`]).
+//! [`Connection::receiver`] reads a partition, and [`Connection::event_hub_properties`] tells which there are.
 //!
 //! Everything in [`wire`] is pure: no socket, no clock, no task. With the feature `emulator` there is a namespace to
 //! publish to in this process.
