@@ -60,7 +60,7 @@ impl Options {
     /// `host`, `host:port`, or a URL of these; the port is else the [`transport`](Self::transport)'s. With `amqp://` or
     /// `ws://` there is no TLS, and whoever is in between reads everything, tokens too; with `amqps://` or `wss://` there
     /// is; with `sb://`, `https://` or no scheme the connection string decides. `ws` and `wss` go with
-    /// [`Transport::WebSocket`] alone. What it cannot be is [`Error::Setting`](crate::Error::Setting) when a connection
+    /// `Transport::WebSocket` alone. What it cannot be is [`Error::Setting`](crate::Error::Setting) when a connection
     /// is opened. Source: event-hubs-wire 3.
     ///
     /// ```
@@ -81,7 +81,7 @@ impl Options {
     /// shown. What it cannot be is [`Error::Setting`](crate::Error::Setting) when a connection is opened. Default: none;
     /// no environment variable is looked at.
     ///
-    /// Many proxies lead to port 443 alone, which is [`Transport::WebSocket`]'s.
+    /// Many proxies lead to port 443 alone, which is that of `Transport::WebSocket`.
     #[must_use]
     pub fn http_proxy(mut self, url: impl AsRef<str>) -> Self {
         self.ways.http_proxy = Some(Proxy::parse(url.as_ref()));
