@@ -19,6 +19,7 @@ mod rule;
 mod send;
 mod settings;
 mod signal;
+mod ways;
 
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;

@@ -35,7 +35,8 @@
 
 pub use client::{
     Accepted, Connection, ConnectionEvent, Counters, DEFAULT_CONSUMER_GROUP, Error, Fault, IdleLinks, Options,
-    Receiver, ReceiverOptions, Retry, Scope, SendError, Sender, Step, TokenError, TokenFuture, TokenSource,
+    Receiver, ReceiverOptions, Retry, Roots, Scope, SendError, Sender, Step, TokenError, TokenFuture, TokenSource,
+    Transport,
 };
 pub use wire::batch::{Batch, TryAdd};
 pub use wire::connection_string::ConnectionString;
@@ -44,6 +45,10 @@ pub use wire::management::{EventHubProperties, PartitionProperties};
 pub use wire::position::Position;
 pub use wire::received::{LastEnqueued, ReceivedEvent};
 pub use wire::token::Token;
+
+/// The TLS library, in the version that [`Options::rustls_config`] takes.
+#[cfg(feature = "tls")]
+pub use tokio_rustls::rustls;
 
 #[cfg(feature = "cli")]
 #[doc(hidden)]

@@ -9,6 +9,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Sink, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -30,6 +31,11 @@ pub(crate) fn accept_key(key: &str) -> String {
     derive_accept_key(key.as_bytes())
 }
 
+/// A client's `Sec-WebSocket-Key`, another one each time.
+pub(crate) fn new_key() -> String {
+    generate_key()
+}
+
 /// A stream of bytes over WebSocket, after its handshake.
 ///
 /// Pings are answered while reading. A message that is not binary, or is over 4 MiB, is an error. The end is the peer's
@@ -44,7 +50,16 @@ pub(crate) struct MessageStream<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> MessageStream<S> {
     /// The server's end. `rest` is what came after the client's request.
     pub(crate) async fn of_server(stream: S, rest: Vec<u8>) -> Self {
-        let messages = WebSocketStream::from_partially_read(stream, rest, Role::Server, Some(config())).await;
+        Self::new(stream, rest, Role::Server).await
+    }
+
+    /// The client's end. `rest` is what came after the server's answer.
+    pub(crate) async fn of_client(stream: S, rest: Vec<u8>) -> Self {
+        Self::new(stream, rest, Role::Client).await
+    }
+
+    async fn new(stream: S, rest: Vec<u8>, role: Role) -> Self {
+        let messages = WebSocketStream::from_partially_read(stream, rest, role, Some(config())).await;
         Self { messages, read: Bytes::new(), is_close_sent: false }
     }
 

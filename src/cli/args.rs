@@ -108,9 +108,25 @@ pub(super) struct WhereTo {
     #[arg(short, long, value_name = "NAME")]
     pub(super) event_hub: Option<String>,
 
-    /// Trust the certificates in this PEM file beside the bundled ones
+    /// Trust the certificates in this PEM file beside the bundled ones, or the platform's
     #[arg(long, value_name = "FILE")]
     pub(super) ca_file: Option<PathBuf>,
+
+    /// Trust the platform's certificates in place of the bundled ones
+    #[arg(long)]
+    pub(super) platform_roots: bool,
+
+    /// Connect to this host instead of the namespace's own, e.g. a private endpoint; the names stay the namespace's
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(super) endpoint: Option<String>,
+
+    /// Speak AMQP over WebSocket, which takes port 443
+    #[arg(long)]
+    pub(super) websocket: bool,
+
+    /// Go through an HTTP proxy: http://HOST:PORT, a file that holds its URL, or `env` for HTTPS_PROXY or ALL_PROXY
+    #[arg(long, value_name = "URL|FILE|env")]
+    pub(super) proxy: Option<OsString>,
 }
 
 #[derive(Debug, Args)]
@@ -135,7 +151,7 @@ pub(super) struct SendArgs {
     pub(super) to: WhereTo,
 
     /// Send to an emulator inside this process: needs no connection string, and its events end with it
-    #[arg(long, conflicts_with_all = ["connection_string_file", "ca_file"])]
+    #[arg(long, conflicts_with_all = ["connection_string_file", "ca_file", "platform_roots", "endpoint", "websocket", "proxy"])]
     pub(super) emulator: bool,
 
     /// Events with the same key go to the same partition; at most 128 characters

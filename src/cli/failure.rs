@@ -133,7 +133,7 @@ fn kind_of(error: &Error) -> Kind {
         Error::TokenRefused { .. } | Error::RequestRefused { .. } | Error::Closed { .. } if !error.is_retryable() => {
             Kind::Refused
         }
-        Error::TlsMissing { .. } => Kind::Configuration,
+        Error::TlsMissing { .. } | Error::Setting { .. } => Kind::Configuration,
         _ => Kind::Unreachable,
     }
 }
@@ -167,6 +167,7 @@ mod tests {
             (timed_out, Kind::Unreachable),
             (Error::NotAmqp { received: *b"HTTP/1.1" }, Kind::Unreachable),
             (Error::TlsMissing { host: "ns".into() }, Kind::Configuration),
+            (Error::Setting { name: "HTTP proxy", reason: String::new() }, Kind::Configuration),
         ] {
             assert_eq!(Failure::of_error(&error).kind, kind, "{error}");
         }

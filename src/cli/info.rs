@@ -25,7 +25,7 @@ pub(super) async fn run(args: Box<InfoArgs>) -> u8 {
 
 async fn info(args: &InfoArgs) -> Result<(), Failure> {
     let network = settings::network(&args.to)?;
-    let options = settings::options(&args.to, args.timeout)?;
+    let options = settings::options(&args.to, network.connection_string.host(), args.timeout)?;
     let warn = |warning| output::warn(format_args!("{}: {warning}", network.source));
     network.connection_string.warnings().iter().for_each(warn);
     let failed = |error| Failure::configuration(format!("cannot listen for signals: {error}"));

@@ -37,7 +37,7 @@ async fn receive(args: &ReceiveArgs) -> Result<(), Failure> {
         return Err(Failure::input("--from latest reads only what is still to come; add --follow"));
     }
     let network = settings::network(&args.to)?;
-    let options = settings::options(&args.to, None)?;
+    let options = settings::options(&args.to, network.connection_string.host(), None)?;
     if !args.quiet {
         let warn = |warning| output::warn(format_args!("{}: {warning}", network.source));
         network.connection_string.warnings().iter().for_each(warn);

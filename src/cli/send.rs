@@ -31,7 +31,7 @@ pub(super) async fn run(args: Box<SendArgs>) -> u8 {
 async fn send(args: &SendArgs, report: &mut Report) -> Result<(), Failure> {
     let destination = settings::destination(args)?;
     report.event_hub = Some(destination.event_hub().to_owned());
-    let options = watched(args, settings::options(&args.to, args.timeout)?);
+    let options = watched(args, settings::options(&args.to, destination.host(), args.timeout)?);
     let source = destination.source().to_owned();
     let mut peer = Peer::new(destination)?;
     report.namespace = Some(peer.connection_string.host().to_owned());

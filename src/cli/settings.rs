@@ -15,6 +15,7 @@ use crate::wire::secret::{MASK, Secret, printable};
 use super::args::{CONNECTION_STRING_ADVICE, SendArgs, WhereTo};
 use super::emulator::DEFAULT_EVENT_HUB;
 use super::failure::Failure;
+use super::ways;
 
 const CONNECTION_STRING_VARIABLE: &str = "CONNECTION_STR";
 const EVENT_HUB_VARIABLE: &str = "EVENTHUB_NAME";
@@ -38,6 +39,14 @@ impl Destination {
         match self {
             Self::Network { source, .. } => source,
             Self::Emulator { .. } => "--emulator",
+        }
+    }
+
+    /// The namespace's.
+    pub(super) fn host(&self) -> &str {
+        match self {
+            Self::Network { connection_string, .. } => connection_string.host(),
+            Self::Emulator { .. } => "localhost",
         }
     }
 
@@ -133,7 +142,7 @@ fn connection_string_text(to: &WhereTo) -> Result<(Secret, String), Failure> {
     }
 }
 
-fn variable(name: &str) -> Result<Option<String>, Failure> {
+pub(super) fn variable(name: &str) -> Result<Option<String>, Failure> {
     match env::var(name) {
         Ok(text) => Ok(Some(text)),
         Err(VarError::NotPresent) => Ok(None),
@@ -174,28 +183,11 @@ fn advice(path: &Path) -> &'static str {
     "check the path, which is not shown, for it could be the secret itself"
 }
 
-/// How to connect. `timeout` is for each of connecting, attaching or asking, and sending.
-pub(super) fn options(to: &WhereTo, timeout: Option<Duration>) -> Result<Options, Failure> {
+/// How to connect to the namespace `host`. `timeout` is for each of connecting, attaching or asking, and sending.
+pub(super) fn options(to: &WhereTo, host: &str, timeout: Option<Duration>) -> Result<Options, Failure> {
     let mut options = Options::default();
     if let Some(timeout) = timeout {
         options = options.open_timeout(timeout).send_timeout(timeout).close_timeout(timeout.min(CLOSE_TIMEOUT));
     }
-    if let Some(path) = &to.ca_file {
-        options = options.root_certificates_pem(certificates(path)?);
-    }
-    Ok(options)
-}
-
-fn certificates(path: &Path) -> Result<Vec<u8>, Failure> {
-    let shown = path.display();
-    let pem = std::fs::read(path).map_err(|error| {
-        Failure::configuration(format!("cannot read certificates from {shown}: {error}; check the path"))
-    })?;
-    let marker = b"-----BEGIN CERTIFICATE-----";
-    if !pem.windows(marker.len()).any(|window| window == marker) {
-        return Err(Failure::configuration(format!(
-            "{shown} holds no certificate in PEM form; name a file with `-----BEGIN CERTIFICATE-----` in it"
-        )));
-    }
-    Ok(pem)
+    ways::lead(options, to, host)
 }

@@ -16,7 +16,7 @@ use super::error::{Error, Step};
 use super::options::Options;
 use super::sender::Sender;
 use super::status::{Counters, Status};
-use super::transport::{self, Address};
+use super::transport::{self, Way};
 use crate::engine::{Config, Role};
 use crate::wire::connection_string::{ConnectionString, check_event_hub_name};
 
@@ -49,12 +49,12 @@ pub(super) struct Inner {
 
 impl Connection {
     /// Connects to the namespace of `connection_string`: name, TCP, TLS (unless `UseDevelopmentEmulator=true`), SASL,
-    /// open. The links for tokens are asked for in the same breath; the token itself is put when a sender is made.
+    /// open. [`Options::transport`], [`Options::custom_endpoint`] and [`Options::http_proxy`] lead another way. The links for tokens are asked for in the same breath; the token itself is put when a sender is made.
     ///
     /// The first connection is tried once, so that what is wrong is told at once; later ones are restored.
     ///
     /// # Errors
-    /// [`Error`], within [`Options::open_timeout`].
+    /// [`Error`], within [`Options::open_timeout`]; [`Error::Setting`] for options that cannot be used.
     ///
     /// # Cancel
     /// Nothing is left behind.
@@ -62,20 +62,13 @@ impl Connection {
     /// # Panics
     /// Outside of a tokio runtime with I/O and time.
     pub async fn open(connection_string: &ConnectionString, options: &Options) -> Result<Self, Error> {
-        let address = Address {
-            host: connection_string.host().to_owned(),
-            port: connection_string.port(),
-            tls: !connection_string.use_development_emulator(),
-        };
-        let transport_options = options.clone();
+        let deadline = Deadline::after(options.open_timeout);
+        let way = Arc::new(Way::read(connection_string, options, deadline).await?);
         let connector: Connector = Arc::new(move |deadline| {
-            let (address, options) = (address.clone(), transport_options.clone());
-            Box::pin(async move {
-                let stream = transport::connect(&address, &options, deadline).await?;
-                Ok(Box::new(stream) as BoxStream)
-            })
+            let way = way.clone();
+            Box::pin(async move { transport::connect(&way, deadline).await })
         });
-        Self::connect(connector, connection_string, options).await
+        Self::connect(connector, connection_string, options, deadline).await
     }
 
     /// The same over streams that `connect` leads to, each ready for AMQP: TLS done, or none needed. It is called again
@@ -105,7 +98,8 @@ impl Connection {
                 Ok(Box::new(connected.map_err(failed)?) as BoxStream)
             })
         });
-        Self::connect(connector, connection_string, options).await
+        let deadline = Deadline::after(options.open_timeout);
+        Self::connect(connector, connection_string, options, deadline).await
     }
 
     /// The same over one stream that is there already. Its links are restored when they are lost; when the stream is, the
@@ -128,8 +122,8 @@ impl Connection {
         connector: Connector,
         connection_string: &ConnectionString,
         options: &Options,
+        deadline: Deadline,
     ) -> Result<Self, Error> {
-        let deadline = Deadline::after(options.open_timeout);
         let stream = connector(deadline).await?;
         Self::start(stream, Some(connector), connection_string, options, deadline).await
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::advice;
 use crate::engine::CloseCause;
 use crate::wire::batch::Batch;
 use crate::wire::condition::{self, Recovery};
@@ -39,8 +40,12 @@ pub enum Step {
     Resolve,
     /// Connecting TCP.
     Connect,
+    /// Waiting for the HTTP proxy to make a tunnel.
+    Proxy,
     /// The TLS handshake.
     Tls,
+    /// Waiting for the endpoint to switch to WebSocket.
+    WebSocket,
     /// SASL and AMQP `open`.
     Open,
     /// Waiting for a token from its source.
@@ -69,7 +74,17 @@ impl Step {
     fn doing(self) -> &'static str {
         match self {
             Self::Resolve => "resolving the host's name; check the name and the DNS server",
-            Self::Connect => "connecting; a firewall may drop the packets: try from another network",
+            Self::Connect => {
+                "connecting; a firewall may drop the packets: try AMQP over WebSocket, which takes port 443, or another \
+                 network"
+            }
+            Self::Proxy => {
+                "waiting for the HTTP proxy's answer; check that it is one, and that it reaches the endpoint"
+            }
+            Self::WebSocket => {
+                "waiting for the endpoint to switch to WebSocket; check that the port is WebSocket's (443), and what is in \
+                 between"
+            }
             Self::Tls => "shaking hands over TLS; check that the port speaks TLS and that no proxy is in between",
             Self::Open => "opening the AMQP connection; check that the port speaks AMQP (5671 with TLS)",
             Self::Token => "waiting for a token from its source; look at what it waits for",
@@ -107,7 +122,7 @@ pub enum Error {
     #[error(transparent)]
     EventHubName(#[from] EventHubNameError),
     /// The host's name has no address.
-    #[error("cannot resolve {host}: {source}; check the namespace in the connection string, and DNS")]
+    #[error("cannot resolve {host}: {source}; check the name (namespace, endpoint or proxy), and DNS")]
     Resolve {
         /// The name that was asked for.
         host: String,
@@ -115,9 +130,7 @@ pub enum Error {
         source: Arc<io::Error>,
     },
     /// No address of the host took a TCP connection.
-    #[error(
-        "cannot connect to {host}:{port}: {source}; check that the port is open from here, and that something listens"
-    )]
+    #[error("cannot connect to {host}:{port}: {source}; {}", advice::connect(.source))]
     Connect {
         /// The host that was dialled.
         host: String,
@@ -127,7 +140,7 @@ pub enum Error {
         source: Arc<io::Error>,
     },
     /// The TLS handshake failed.
-    #[error("TLS with {host} failed: {source}; {}", tls_advice(.source))]
+    #[error("TLS with {host} failed: {source}; {}", advice::tls(.host, .source))]
     Tls {
         /// The name that the certificate had to be for.
         host: String,
@@ -140,8 +153,50 @@ pub enum Error {
         /// The host that was to be dialled.
         host: String,
     },
+    /// An option cannot be used.
+    #[error("the {name} cannot be used: {reason}")]
+    Setting {
+        /// Which.
+        name: &'static str,
+        /// Why, and what it should be. No part of a proxy's URL is in it.
+        reason: String,
+    },
+    /// The HTTP proxy makes no tunnel.
+    #[error("the HTTP proxy {proxy} makes no tunnel to {endpoint}: \"{line}\"; {}", advice::proxy(*.status, .logins))]
+    ProxyRefused {
+        /// Host and port of the proxy.
+        proxy: String,
+        /// Host and port that it was to lead to.
+        endpoint: String,
+        /// Its status: 407 without a login that it knows, 403 for an endpoint that it forbids, 502 for one out of its reach.
+        status: u16,
+        /// Its status line.
+        line: String,
+        /// The logins that it offers, e.g. `Basic`.
+        logins: Vec<String>,
+    },
+    /// The endpoint, or what is in between, does not switch to AMQP over WebSocket.
+    #[error("{endpoint} does not switch to WebSocket: \"{line}\"; {}", advice::websocket(*.status, .redirected_to.as_deref()))]
+    WebSocketRefused {
+        /// Host and port that were asked.
+        endpoint: String,
+        /// The status: 101 when the answer is not to what was asked.
+        status: u16,
+        /// The status line.
+        line: String,
+        /// Scheme and host that it leads to instead.
+        redirected_to: Option<String>,
+    },
+    /// What should be an HTTP proxy, or take WebSocket, speaks no HTTP.
+    #[error("{peer} speaks no HTTP: its first bytes are \"{}\"; {}", .received.escape_ascii(), advice::no_http(.received))]
+    NotHttp {
+        /// Host and port.
+        peer: String,
+        /// Up to 16 of those bytes.
+        received: Vec<u8>,
+    },
     /// The first bytes of the peer are not AMQP 1.0.
-    #[error("the peer speaks no AMQP 1.0: its first bytes are \"{}\"; {}", .received.escape_ascii(), first_bytes_advice(.received))]
+    #[error("the peer speaks no AMQP 1.0: its first bytes are \"{}\"; {}", .received.escape_ascii(), advice::first_bytes(.received))]
     NotAmqp {
         /// Those bytes; zeros where it sent fewer.
         received: [u8; 8],
@@ -275,7 +330,12 @@ impl Error {
             | Self::TimedOut { .. }
             | Self::WindowFull
             | Self::Released => true,
+            // A stream that was cut; what TLS itself says stays so.
+            Self::Tls { source, .. } => source.get_ref().is_none(),
             Self::NoToken { is_retryable, .. } => *is_retryable,
+            Self::ProxyRefused { status, .. } | Self::WebSocketRefused { status, .. } => {
+                matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+            }
             Self::TokenRefused { status, .. } => matches!(status, 408 | 429 | 500 | 503),
             Self::RequestRefused { status, .. } => matches!(status, 408 | 429 | 500 | 502 | 503 | 504),
             Self::Closed { condition, description, .. } => {
@@ -291,12 +351,15 @@ impl Error {
             Self::Resolve { .. } | Self::Connect { .. } | Self::Lost { .. } | Self::IdleTimeout { .. } => {
                 Fault::Network
             }
-            Self::TimedOut { step: Step::Resolve | Step::Connect | Step::Write, .. } => Fault::Network,
+            Self::TimedOut { step: Step::Resolve | Step::Connect | Step::Proxy | Step::Write, .. } => Fault::Network,
+            Self::ProxyRefused { status, .. } if *status != 407 => Fault::Network,
             Self::NoToken { .. }
             | Self::WindowFull
             | Self::TokenRefused { status: 400..=499, .. }
             | Self::RequestRefused { status: 400..=499, .. }
             | Self::TlsMissing { .. }
+            | Self::Setting { .. }
+            | Self::ProxyRefused { .. }
             | Self::EventHubName(_)
             | Self::EmptyBatch
             | Self::BatchTooLarge { .. }
@@ -405,44 +468,6 @@ pub(super) fn words(error: Option<PeerError>) -> (String, String) {
 fn is_callers(condition: &str) -> bool {
     use crate::wire::condition::{ARGUMENT_ERROR, ARGUMENT_OUT_OF_RANGE, NOT_ALLOWED, NOT_FOUND, UNAUTHORIZED_ACCESS};
     [NOT_FOUND, UNAUTHORIZED_ACCESS, NOT_ALLOWED, ARGUMENT_ERROR, ARGUMENT_OUT_OF_RANGE].contains(&condition)
-}
-
-/// What to look at first when TLS fails.
-#[cfg(feature = "tls")]
-fn tls_advice(source: &io::Error) -> &'static str {
-    use tokio_rustls::rustls::{CertificateError as Bad, Error as Tls};
-    match source.get_ref().and_then(|inner| inner.downcast_ref::<Tls>()) {
-        Some(Tls::InvalidMessage(_)) => {
-            "the port speaks no TLS: for an emulator add UseDevelopmentEmulator=true, else check the port"
-        }
-        Some(Tls::InvalidCertificate(Bad::UnknownIssuer)) => {
-            "nobody here trusts the certificate's issuer: trust it explicitly if it is yours, else something sits in \
-             between"
-        }
-        Some(Tls::InvalidCertificate(
-            Bad::Expired | Bad::ExpiredContext { .. } | Bad::NotValidYet | Bad::NotValidYetContext { .. },
-        )) => "check this machine's clock, then the certificate's dates",
-        Some(Tls::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. })) => {
-            "the certificate is another host's: check the namespace's name, and what sits in between"
-        }
-        _ => "check the port, the certificate, the host's name and this machine's clock",
-    }
-}
-
-#[cfg(not(feature = "tls"))]
-fn tls_advice(_: &io::Error) -> &'static str {
-    "build with the feature `tls`"
-}
-
-/// Who answers like that, as far as it can be told.
-fn first_bytes_advice(received: &[u8; 8]) -> &'static str {
-    match received {
-        [b'H', b'T', b'T', b'P', ..] => "that is a web server: check the port",
-        [0x15, 0x03, ..] => "the port wants TLS: leave UseDevelopmentEmulator=true out",
-        [b'A', b'M', b'Q', b'P', 0, 0, 9, 1] => "that is AMQP 0-9-1, as RabbitMQ speaks it: another protocol",
-        [b'A', b'M', b'Q', b'P', 0, ..] => "it is AMQP without SASL, and an event hub begins with SASL",
-        _ => "check host and port",
-    }
 }
 
 /// What the hub said, as far as it did, and what that calls for.

@@ -1,5 +1,6 @@
 //! The half that awaits: connect, authorize, send, and tell what became of it.
 
+mod advice;
 mod cbs;
 mod connection;
 mod credential;
@@ -15,6 +16,7 @@ mod retry;
 mod sender;
 mod status;
 mod transport;
+mod ways;
 
 pub use connection::Connection;
 pub use credential::{TokenError, TokenFuture, TokenSource};
@@ -24,3 +26,4 @@ pub use receiver::{DEFAULT_CONSUMER_GROUP, Receiver, ReceiverOptions};
 pub use retry::Retry;
 pub use sender::{Accepted, Sender};
 pub use status::{ConnectionEvent, Counters};
+pub use ways::{Roots, Transport};

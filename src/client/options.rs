@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::credential::TokenSource;
 use super::retry::Retry;
 use super::status::{ConnectionEvent, Observer};
+use super::ways::Ways;
 use crate::clock;
 
 /// What becomes of a sender's link that the hub detached because nothing was sent for long.
@@ -38,7 +39,10 @@ pub struct Options {
     pub(super) container_id: Option<String>,
     pub(super) user_agent: Option<String>,
     pub(super) root_certificates_pem: Vec<Vec<u8>>,
+    pub(super) ways: Ways,
     pub(super) wall_clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    /// It is not the system's.
+    pub(super) has_own_clock: bool,
     pub(super) retry: Retry,
     pub(super) idle_links: IdleLinks,
     pub(super) write_timeout: Duration,
@@ -60,7 +64,9 @@ impl Default for Options {
             container_id: None,
             user_agent: None,
             root_certificates_pem: Vec::new(),
+            ways: Ways::default(),
             wall_clock: Arc::new(clock::wall),
+            has_own_clock: false,
             retry: Retry::default(),
             idle_links: IdleLinks::default(),
             write_timeout: Duration::from_secs(30),
@@ -128,19 +134,20 @@ impl Options {
         self
     }
 
-    /// Certificates to trust beside the bundled ones: a private authority's, PEM, one or more in `pem`.
-    /// Read when a connection is made.
+    /// Certificates to trust beside those of [`roots`](Self::roots): a private authority's, PEM, one or more in `pem`.
+    /// Read when a connection is opened; what is no certificate is [`Error::Setting`](crate::Error::Setting) then.
     #[must_use]
     pub fn root_certificates_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.root_certificates_pem.push(pem.into());
         self
     }
 
-    /// Where the time of day comes from, which tokens are dated by. Default: the system. For tests, and for hosts that
-    /// know better than their own clock.
+    /// Where the time of day comes from, which tokens and certificates are dated by. Default: the system. For tests, and
+    /// for hosts that know better than their own clock.
     #[must_use]
     pub fn wall_clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.wall_clock = Arc::new(now);
+        self.has_own_clock = true;
         self
     }
 }
@@ -220,6 +227,7 @@ impl fmt::Debug for Options {
             .field("container_id", &self.container_id)
             .field("user_agent", &self.user_agent)
             .field("root_certificates_pem", &self.root_certificates_pem.len())
+            .field("ways", &self.ways)
             .field("retry", &self.retry)
             .field("idle_links", &self.idle_links)
             .field("write_timeout", &self.write_timeout)

@@ -1,6 +1,6 @@
 //! `hubwire emulator`, and `hubwire send` to it.
 
-mod doors;
+pub(crate) mod doors;
 mod telling;
 
 use super::support::{GUIDE, KEY, Running, hubwire, send_to};

@@ -45,7 +45,7 @@ impl Way {
     }
 
     fn amqp(&self) -> Vec<Hint> {
-        let mut hints = vec![self.hubwire(), self.python("Amqp"), self.javascript(""), self.rust()];
+        let mut hints = vec![self.hubwire(""), self.python("Amqp"), self.javascript(""), self.rust()];
         // What was not seen to work over TLS is not advised.
         if self.certificate.is_none() {
             hints.extend([self.dotnet(), self.java(), self.go()]);
@@ -58,17 +58,17 @@ impl Way {
             Some(_) => self.javascript(", { webSocketOptions: { webSocket: WebSocket } }"),
             None => hint("JavaScript", "dials wss:// only: add --tls".to_owned()),
         };
-        let mut hints = vec![self.python("AmqpOverWebsocket"), javascript];
+        let mut hints = vec![self.hubwire(" --websocket"), self.python("AmqpOverWebsocket"), javascript];
         for hint in &mut hints {
             hint.code += "  (WebSocket)";
         }
         hints
     }
 
-    fn hubwire(&self) -> Hint {
+    fn hubwire(&self, way: &str) -> Hint {
         let trusting = self.certificate.iter().map(|file| format!(" --ca-file {file}")).collect::<String>();
         let hub = self.unless_named(" --event-hub HUB");
-        hint("hubwire", format!("hubwire send{trusting}{hub} EVENT, with CONNECTION_STR in the environment"))
+        hint("hubwire", format!("hubwire send{way}{trusting}{hub} EVENT, with CONNECTION_STR in the environment"))
     }
 
     /// Python dials the string's port only when it does without TLS and without WebSocket.
@@ -146,6 +146,9 @@ mod tests {
         assert_eq!(code(plain.amqp(), "Python").as_deref(), Some(expected));
         assert!(code(plain.amqp(), "Go").unwrap().contains("(CONNECTION_STR, \"\", nil)"));
         assert!(code(plain.websocket(), "JavaScript").unwrap().starts_with("dials wss:// only"));
+
+        let expected = "hubwire send --websocket EVENT, with CONNECTION_STR in the environment  (WebSocket)";
+        assert_eq!(code(plain.websocket(), "hubwire").as_deref(), Some(expected));
 
         let tls = Way { authority: "localhost:8443".into(), certificate: Some("ca.pem".into()), names_hub: false };
         let expected = "EventHubProducerClient.from_connection_string(CONNECTION_STR, eventhub_name=HUB, \

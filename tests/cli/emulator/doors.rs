@@ -9,21 +9,21 @@ use rcgen::{CertificateParams, KeyPair};
 use crate::support::{GUIDE, Running, hubwire, send_to};
 
 /// A file of this test's own, gone with the value.
-pub(super) struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
     /// Nothing is there yet.
-    pub(super) fn named(name: &str) -> Self {
+    pub(crate) fn named(name: &str) -> Self {
         Self(std::env::temp_dir().join(format!("hubwire-cli-{}-{name}", std::process::id())))
     }
 
-    pub(super) fn with(name: &str, text: &str) -> Self {
+    pub(crate) fn with(name: &str, text: &str) -> Self {
         let scratch = Self::named(name);
         std::fs::write(&scratch.0, text).unwrap();
         scratch
     }
 
-    pub(super) fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.0.to_str().unwrap()
     }
 }
