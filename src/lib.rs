@@ -53,6 +53,9 @@ mod clock;
 pub mod emulator;
 #[cfg_attr(not(feature = "emulator"), allow(dead_code, unused_imports, reason = "the server's role is the emulator's"))]
 mod engine;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod pump;
 pub mod wire;
 
