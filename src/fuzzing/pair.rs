@@ -73,7 +73,7 @@ impl Pair {
         let link = self.links.get(input.below(4)).copied();
         match (input.below(12), link) {
             (0 | 1, _) => self.attach(),
-            (2..=5, Some(link)) => self.send(link, input.number() as usize % 5_000),
+            (2..=5, Some(link)) => self.send(link, input.number() as usize % 1_500),
             (6, Some(link)) => self.cancel(link, input.byte().into()),
             (7, Some(link)) if input.below(4) == 0 => self.detach(link),
             (8 | 9, _) => self.carry_up(input.number() as usize),
@@ -224,7 +224,7 @@ fn assert_fair(event: &Event) {
 /// Up to `len` bytes of what `from` has to write come to `to`.
 fn carry(from: &mut End, to: &mut End, now: Instant, len: usize) {
     from.connection.pump();
-    let mut slices = [IoSlice::new(&[]); 8];
+    let mut slices = [IoSlice::new(&[]); 64];
     let filled = from.connection.outbox().slices(&mut slices);
     let mut taken = 0;
     for slice in &slices[..filled] {

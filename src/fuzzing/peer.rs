@@ -74,7 +74,7 @@ fn open(input: &mut Input<'_>) -> Open {
     Open {
         container_id: "peer".into(),
         hostname: input.option(Input::text),
-        max_frame_size: (512 + input.number()).into(),
+        max_frame_size: input.number().saturating_add(if input.below(16) == 15 { 0 } else { 512 }).into(),
         channel_max: (input.number() as u16).into(),
         idle_time_out: input.option(Input::number),
         outgoing_locales: None,
