@@ -60,6 +60,9 @@ mod clock;
 pub mod emulator;
 #[cfg_attr(not(feature = "emulator"), allow(dead_code, unused_imports, reason = "the server's role is the emulator's"))]
 mod engine;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod pump;
 #[cfg(feature = "websocket")]
 #[cfg_attr(not(feature = "emulator"), allow(dead_code, reason = "the server's end is the emulator's"))]

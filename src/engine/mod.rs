@@ -4,6 +4,8 @@
 //! emulator. See `docs/architecture.md`.
 
 mod connection;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod ledger;
 mod link;
 mod outbox;
 mod serial;

@@ -92,6 +92,12 @@ pub(crate) fn take(buffer: &mut BytesMut, limit: u32) -> Result<Option<RawFrame>
 }
 
 impl RawFrame {
+    /// The frame's type: 0 is AMQP, 1 SASL.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn kind(&self) -> u8 {
+        self.kind
+    }
+
     /// Decodes an AMQP frame: its channel and its body.
     pub(crate) fn into_amqp(mut self) -> Result<(u16, amqp::FrameBody), FrameError> {
         let end = self.expect(FRAME_TYPE_AMQP)?;
@@ -349,7 +355,7 @@ fn condition_text(condition: &fe2o3_amqp_types::definitions::ErrorCondition) -> 
 }
 
 /// A whole AMQP frame as bytes, for scripts that feed the engine.
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn encoded(channel: u16, performative: &impl Serialize) -> bytes::Bytes {
     let mut out = BytesMut::new();
     put_amqp(&mut out, channel, performative, usize::MAX).expect("no limit");
@@ -357,7 +363,7 @@ pub(crate) fn encoded(channel: u16, performative: &impl Serialize) -> bytes::Byt
 }
 
 /// A whole transfer frame as bytes, for scripts that feed the engine.
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn encoded_transfer(channel: u16, transfer: &impl Serialize, payload: &[u8]) -> bytes::Bytes {
     let mut out = BytesMut::new();
     put_amqp(&mut out, channel, transfer, usize::MAX).expect("no limit");

@@ -1,6 +1,8 @@
 //! What the tests of client and emulator share.
 #![allow(dead_code, unreachable_pub, reason = "each test file takes what it needs")]
 
+pub mod stage;
+
 use std::time::{Duration, SystemTime};
 
 use hubwire::emulator::{Builder, Emulator};

@@ -8,6 +8,7 @@ mod handshake;
 mod hostile;
 mod idle;
 mod layout;
+mod memory;
 mod receiving;
 mod split;
 mod support;

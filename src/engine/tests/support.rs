@@ -1,6 +1,5 @@
 //! One engine with a scripted peer, and two engines back to back.
 
-use std::collections::{BTreeMap, HashSet};
 use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use fe2o3_amqp_types::primitives::{Array, Symbol};
 use fe2o3_amqp_types::sasl::{SaslCode, SaslMechanisms, SaslOutcome};
 use serde_amqp::serde::Serialize;
 
+use crate::engine::ledger::Ledger;
 use crate::engine::*;
 use crate::wire::frame::{self, AMQP_HEADER, PeerError, SASL_HEADER, Summary, encoded, encoded_transfer};
 
@@ -62,34 +62,6 @@ pub(super) fn sender(name: &str) -> Attach {
 
 pub(super) fn receiver(name: &str) -> Attach {
     Attach { role: LinkRole::Receiver, ..sender(name) }
-}
-
-/// Holds the engine to its word: each delivery has one outcome, or was given back; and what ends it comes first.
-#[derive(Default)]
-pub(super) struct Ledger {
-    open: BTreeMap<DeliveryKey, LinkId>,
-    outcomes: BTreeMap<DeliveryKey, Outcome>,
-    ended_links: HashSet<LinkId>,
-    ended_sessions: HashSet<SessionId>,
-    closed: bool,
-}
-
-impl Ledger {
-    fn note(&mut self, event: &Event) {
-        match event {
-            Event::Detached { link, .. } => assert!(self.ended_links.insert(*link), "{link:?} ended twice"),
-            Event::SessionEnded { session, .. } => assert!(self.ended_sessions.insert(*session), "{session:?}"),
-            Event::Closed(_) => assert!(!std::mem::replace(&mut self.closed, true), "closed twice"),
-            Event::Outcome { link, key, outcome } => {
-                assert_eq!(self.open.remove(key), Some(*link), "outcome {outcome:?} of delivery {key}");
-                let ended =
-                    self.closed || self.ended_links.contains(link) || self.ended_sessions.contains(&link.session);
-                assert!(ended || *outcome != Outcome::NotSent, "delivery {key}: no cause came before");
-                self.outcomes.insert(*key, outcome.clone());
-            }
-            _ => {}
-        }
-    }
 }
 
 /// An engine, and what its peer sees of it.
@@ -173,7 +145,7 @@ impl Script {
         let key = outgoing.key;
         let taken = self.connection.send(link, outgoing).is_ok();
         if taken {
-            assert!(self.ledger.open.insert(key, link).is_none());
+            self.ledger.sent(key, link);
         }
         taken
     }
@@ -181,7 +153,7 @@ impl Script {
     pub(super) fn cancel(&mut self, link: LinkId, key: DeliveryKey) -> Option<Outcome> {
         let outcome = self.connection.cancel(link, key);
         if outcome.is_some() {
-            assert!(self.ledger.open.remove(&key).is_some(), "delivery {key} was resolved before");
+            self.ledger.cancelled(key);
         }
         outcome
     }
@@ -189,9 +161,9 @@ impl Script {
     /// A detach that the owner asks for is its own cause.
     pub(super) fn detach(&mut self, link: LinkId) {
         self.connection.detach(link, None);
-        self.ledger.ended_links.insert(link);
+        self.ledger.detaching(link);
         self.note_events();
-        self.ledger.ended_links.remove(&link);
+        self.ledger.detached(link);
     }
 
     pub(super) fn abandon(&mut self) {
@@ -249,7 +221,7 @@ impl Script {
     }
 
     pub(super) fn unresolved(&self) -> Vec<DeliveryKey> {
-        self.ledger.open.keys().copied().collect()
+        self.ledger.unresolved()
     }
 
     #[track_caller]
