@@ -366,7 +366,7 @@ impl Connection {
     }
 
     /// Whether the link is there to send on.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn is_attached(&self, link: LinkId) -> bool {
         self.link(link).is_some_and(|link| link.state == super::link::LinkState::Attached)
     }
