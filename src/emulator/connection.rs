@@ -6,7 +6,7 @@ mod later;
 mod reading;
 mod requests;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -61,6 +61,7 @@ where
         // A fault comes before the bytes that follow it.
         let poll = |cx: &mut Context<'_>| if peer.has_new_faults() { Poll::Ready(()) } else { pump.poll(cx, wake) };
         let has_news = tokio::select! {
+            biased;
             () = poll_fn(poll) => peer.has_new_faults(),
             () = mailbox.news.notified() => true,
         };
@@ -102,7 +103,7 @@ struct Peer {
     number: u64,
     shared: Arc<Shared>,
     mailbox: Arc<Mailbox>,
-    links: HashMap<LinkId, Link>,
+    links: BTreeMap<LinkId, Link>,
     refused: usize,
     grants: Vec<Grant>,
     settlements: Settlements,
@@ -110,7 +111,7 @@ struct Peer {
     /// Answers that go the other way round.
     held_answers: Vec<(LinkId, Outgoing)>,
     /// Links that are told that they have no credit.
-    withheld: HashSet<LinkId>,
+    withheld: BTreeSet<LinkId>,
     /// The edition of the faults that it has looked at.
     seen_faults: Option<u64>,
     /// Readers that may have something to read.
@@ -192,13 +193,13 @@ impl Peer {
             number,
             shared,
             mailbox,
-            links: HashMap::new(),
+            links: BTreeMap::new(),
             refused: 0,
             grants: Vec::new(),
             settlements: Settlements::default(),
             later: Later::default(),
             held_answers: Vec::new(),
-            withheld: HashSet::new(),
+            withheld: BTreeSet::new(),
             seen_faults: None,
             in_line: VecDeque::new(),
             queued: 0,

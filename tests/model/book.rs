@@ -48,6 +48,7 @@ pub(crate) struct Book {
     entries: Vec<Entry>,
     next_id: u64,
     turns: u64,
+    refusals: usize,
 }
 
 impl Book {
@@ -67,13 +68,14 @@ impl Book {
     }
 
     pub(crate) fn told(&mut self, batch: BatchId, told: Told) {
+        self.refusals += usize::from(told == Told::Refused);
         self.entries[batch.0].told = told;
     }
 
-    /// How many were told each.
+    /// Batches that were accepted, refusals, and batches that may be stored or not.
     pub(crate) fn counts(&self) -> [usize; 3] {
-        [Told::Accepted, Told::Refused, Told::Maybe]
-            .map(|told| self.entries.iter().filter(|entry| entry.told == told).count())
+        let count = |told| self.entries.iter().filter(|entry| entry.told == told).count();
+        [count(Told::Accepted), self.refusals, count(Told::Maybe)]
     }
 
     fn entry_of(&self, id: u64) -> Option<usize> {
@@ -93,10 +95,12 @@ impl Book {
                 if event.sequence_number != number as i64 {
                     return Err(format!("{at} has sequence number {}", event.sequence_number));
                 }
-                let id = id_of(&event.event().map_err(|error| format!("{at}: {error}"))?).ok_or(format!("{at}: whose?"))?;
+                let id =
+                    id_of(&event.event().map_err(|error| format!("{at}: {error}"))?).ok_or(format!("{at}: whose?"))?;
                 let index = self.entry_of(id).ok_or(format!("{at}: nobody sent event {id}"))?;
                 let entry = &self.entries[index];
-                self.check_route(entry, event, partition, &mut by_key).map_err(|why| format!("{at}, id {id}: {why}"))?;
+                self.check_route(entry, event, partition, &mut by_key)
+                    .map_err(|why| format!("{at}, id {id}: {why}"))?;
                 if let Some((link, turn)) = entry.turn
                     && last_turn_of.insert(link, turn).is_some_and(|last| last > turn)
                 {
@@ -144,7 +148,8 @@ fn check_entry(entry: &Entry, places: &[(u64, i64, u64)]) -> Result<(), String> 
 fn event(id: u64) -> Event {
     let mut dice = Dice::new(id);
     let mut body = id.to_be_bytes().to_vec();
-    let most = if dice.one_in(20) { 100_000 } else { 300 };
+    // A large one is over a frame.
+    let most = if dice.one_in(50) { 80_000 } else { 300 };
     body.resize(8 + dice.small_below(most) as usize, id as u8);
     let event = Event::new(body);
     if dice.one_in(3) { event.with_property("id", id) } else { event }

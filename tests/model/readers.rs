@@ -14,7 +14,7 @@ use crate::world::{CLOSE_TIMEOUT, Lease, OPEN_TIMEOUT, World, within};
 /// How long a reader stays away, most often much less.
 const REST: Duration = Duration::from_secs(10);
 /// How long events are waited for when nothing goes wrong any more.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(30);
 const STOLEN: &str = "amqp:link:stolen";
 
 /// A reader at work.
@@ -123,7 +123,7 @@ impl Reading {
 
     /// Reads for a while; why there is no more, if that was the end.
     async fn take_some(&mut self, receiver: &mut Receiver) -> Result<Option<Error>, String> {
-        let rounds = 1 + self.dice.small_below(60);
+        let rounds = 1 + self.dice.below(40);
         let mut round = 0;
         while !self.is_done() && (round < rounds || self.end().is_some()) {
             round += 1;
@@ -171,6 +171,10 @@ impl Reading {
             // Some take it back, some wait until it is free.
             let more = if self.dice.one_in(2) { self.dice.below(4) as i64 } else { 0 };
             self.owner_level = self.owner_level.map(|level| level + more);
+            if self.end().is_some() {
+                // Whoever is there may come to an end.
+                tokio::time::sleep(PATIENCE * 2).await;
+            }
         }
         self.world.on_error(lease, error, &mut self.dice).await
     }

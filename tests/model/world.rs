@@ -188,7 +188,7 @@ impl World {
         if !self.is_far {
             return self.emulator.connect();
         }
-        let (client, near) = tokio::io::duplex(64 + dice.small_below(1 << 18) as usize);
+        let (client, near) = tokio::io::duplex(1_024 + dice.small_below(1 << 18) as usize);
         let far = self.emulator.connect();
         let mut pause = || dice.span_below(Duration::from_millis(400));
         let (up, down) = (pause(), pause());
@@ -217,7 +217,11 @@ async fn carry(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin
 }
 
 /// Runs `work`, which has to be over by then.
-pub(crate) async fn within<T>(limit: Duration, what: impl fmt::Display, work: impl Future<Output = T>) -> Result<T, String> {
+pub(crate) async fn within<T>(
+    limit: Duration,
+    what: impl fmt::Display,
+    work: impl Future<Output = T>,
+) -> Result<T, String> {
     let began = now();
     let done = tokio::time::timeout(limit * 10, work).await.map_err(|_| format!("{what} hangs"))?;
     let took = began.elapsed();
