@@ -90,6 +90,17 @@ fn complete(checked: &BTreeSet<String>, listening: &Listening) {
     assert!(totals.events > 1_000 && totals.delivered > 50 && totals.receivers > 10, "{totals:?}");
 }
 
+/// Checks of Python's other half alone.
+const AIO_CHECKS: [&str; 4] = ["aio-send", "aio-properties", "aio-receive", "aio-owner-level-steals"];
+
+#[test]
+fn the_emulators_page_tells_of_each_check() {
+    let page = include_str!("../docs/emulator.md");
+    let is_told = |check: &&&str| page.lines().any(|line| line.starts_with(&format!("| `{check}`")));
+    let untold: Vec<_> = CHECKS.iter().chain(&AIO_CHECKS).filter(|check| !is_told(check)).collect();
+    assert!(untold.is_empty(), "docs/emulator.md has no row for {untold:?}");
+}
+
 #[tokio::test]
 async fn python() {
     let venv = std::env::var_os("HUBWIRE_INTEROP_VENV").map_or_else(|| beside_target("interop-venv"), PathBuf::from);
@@ -100,7 +111,7 @@ async fn python() {
     driver.arg("-B").arg(source("sdk_python.py"));
     let checked = drive(driver, &listening).await;
     complete(&checked, &listening);
-    for check in ["aio-send", "aio-properties", "aio-receive", "aio-owner-level-steals"] {
+    for check in AIO_CHECKS {
         assert!(checked.contains(check), "never checked: {check}");
     }
 }

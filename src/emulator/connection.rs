@@ -7,7 +7,7 @@ mod reading;
 mod reporting;
 mod requests;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -63,6 +63,7 @@ where
         // A fault comes before the bytes that follow it.
         let poll = |cx: &mut Context<'_>| if peer.has_new_faults() { Poll::Ready(()) } else { pump.poll(cx, wake) };
         let has_news = tokio::select! {
+            biased;
             () = poll_fn(poll) => peer.has_new_faults(),
             () = mailbox.news.notified() => true,
         };
@@ -109,7 +110,7 @@ struct Peer {
     /// Why it ends, as soon as that is known.
     ending: Option<String>,
     mailbox: Arc<Mailbox>,
-    links: HashMap<LinkId, Link>,
+    links: BTreeMap<LinkId, Link>,
     refused: usize,
     grants: Vec<Grant>,
     settlements: Settlements,
@@ -117,7 +118,7 @@ struct Peer {
     /// Answers that go the other way round.
     held_answers: Vec<(LinkId, Outgoing)>,
     /// Links that are told that they have no credit.
-    withheld: HashSet<LinkId>,
+    withheld: BTreeSet<LinkId>,
     /// The edition of the faults that it has looked at.
     seen_faults: Option<u64>,
     /// Readers that may have something to read.
@@ -203,13 +204,13 @@ impl Peer {
             counts: ConnectionCounts::default(),
             ending: None,
             mailbox,
-            links: HashMap::new(),
+            links: BTreeMap::new(),
             refused: 0,
             grants: Vec::new(),
             settlements: Settlements::default(),
             later: Later::default(),
             held_answers: Vec::new(),
-            withheld: HashSet::new(),
+            withheld: BTreeSet::new(),
             seen_faults: None,
             in_line: VecDeque::new(),
             queued: 0,
@@ -295,10 +296,14 @@ impl Peer {
 
     /// When [`keep_on`](Self::keep_on) has something to look at.
     fn wake(&self) -> Option<Instant> {
+        let next_fault = self.later.next_due().into_iter().chain(self.shared.faults.next_change()).min();
+        if self.closing {
+            // Tokens and links may end as they like: nobody looks at them any more.
+            return self.deadline.into_iter().chain(next_fault).min();
+        }
         let next_lapse = self.grants.iter().map(|grant| grant.until).min();
         let next_lapse = next_lapse.and_then(|until| self.shared.clock.instant_of(until));
         let linkless = self.linkless.and_then(|(since, limit)| since.checked_add(limit));
-        let next_fault = self.later.next_due().into_iter().chain(self.shared.faults.next_change()).min();
         [self.deadline, next_lapse, linkless, self.next_idle(), next_fault].into_iter().flatten().min()
     }
 
