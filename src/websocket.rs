@@ -280,6 +280,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_client_masks_what_it_says_and_both_ends_agree_on_the_end() {
+        let (near, mut far) = tokio::io::duplex(64);
+        let mut client = MessageStream::of_client(near, b"\x82\x02hi".to_vec()).await;
+        let mut text = [0; 2];
+        client.read_exact(&mut text).await.unwrap();
+        assert_eq!(&text, b"hi", "what came with the answer");
+        client.write_all(b"AMQP").await.unwrap();
+        client.flush().await.unwrap();
+        let mut frame = [0; 10];
+        far.read_exact(&mut frame).await.unwrap();
+        assert_eq!(frame[..2], [0x82, 0x84], "binary, whole, masked");
+        let unmasked: Vec<u8> = frame[6..].iter().zip(&frame[2..6]).map(|(byte, mask)| byte ^ mask).collect();
+        assert_eq!(unmasked, b"AMQP");
+
+        let (near, far) = tokio::io::duplex(64);
+        let mut client = MessageStream::of_client(near, Vec::new()).await;
+        let mut server = MessageStream::of_server(far, Vec::new()).await;
+        let reading = tokio::spawn(async move { server.read(&mut [0; 8]).await });
+        client.shutdown().await.unwrap();
+        assert_eq!(reading.await.unwrap().unwrap(), 0);
+    }
+
+    #[tokio::test]
     async fn no_bytes_make_it_panic() {
         for first in 0..=255u8 {
             let (ours, mut theirs) = tokio::io::duplex(64);

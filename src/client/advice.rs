@@ -2,9 +2,15 @@
 
 use std::io;
 
+/// WebSocket's port, where advising it would be no advice.
+const WEBSOCKET_PORT: u16 = 443;
+
 /// For a socket that was not to be had.
-pub(super) fn connect(source: &io::Error) -> &'static str {
+pub(super) fn connect(port: u16, source: &io::Error) -> &'static str {
     match source.kind() {
+        io::ErrorKind::ConnectionRefused if port == WEBSOCKET_PORT => {
+            "nothing listens on that port, or a firewall refuses it: check host and port"
+        }
         io::ErrorKind::ConnectionRefused => {
             "nothing listens on that port, or a firewall refuses it: check host and port, start the emulator if it is one, \
              or try AMQP over WebSocket, which takes port 443"
@@ -39,8 +45,8 @@ pub(super) fn no_http(received: &[u8]) -> &'static str {
     }
 }
 
-/// For a proxy's no.
-pub(super) fn proxy(status: u16, logins: &[String]) -> String {
+/// For a proxy's no to a tunnel to this port.
+pub(super) fn proxy(port: u16, status: u16, logins: &[String]) -> String {
     match status {
         407 if logins.iter().any(|login| login.eq_ignore_ascii_case("Basic")) || logins.is_empty() => {
             "it wants a user and a password that it knows: put them into the proxy's URL".to_owned()
@@ -48,6 +54,7 @@ pub(super) fn proxy(status: u16, logins: &[String]) -> String {
         407 => {
             format!("it takes {} alone, and Basic is spoken here: ask its keeper for another way", logins.join(", "))
         }
+        403 if port == WEBSOCKET_PORT => "it forbids this host: ask its keeper to let it pass".to_owned(),
         403 => {
             "it forbids this host or port: ask its keeper, or use AMQP over WebSocket, which takes port 443".to_owned()
         }
@@ -260,9 +267,10 @@ mod tests {
             (200, &[], "check that it is an HTTP proxy"),
             (429, &[], "try again"),
         ] {
-            let advice = proxy(status, logins);
+            let advice = proxy(5671, status, logins);
             assert!(advice.contains(words), "{status}: {advice}");
         }
+        assert!(!proxy(443, 403, &[]).contains("WebSocket"));
         for (status, redirected_to, words) in [
             (101, None, "not to what was asked"),
             (200, None, "a web page"),

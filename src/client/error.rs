@@ -130,7 +130,7 @@ pub enum Error {
         source: Arc<io::Error>,
     },
     /// No address of the host took a TCP connection.
-    #[error("cannot connect to {host}:{port}: {source}; {}", advice::connect(.source))]
+    #[error("cannot connect to {host}:{port}: {source}; {}", advice::connect(*.port, .source))]
     Connect {
         /// The host that was dialled.
         host: String,
@@ -162,12 +162,14 @@ pub enum Error {
         reason: String,
     },
     /// The HTTP proxy makes no tunnel.
-    #[error("the HTTP proxy {proxy} makes no tunnel to {endpoint}: \"{line}\"; {}", advice::proxy(*.status, .logins))]
+    #[error("the HTTP proxy {proxy} makes no tunnel to {host}:{port}: \"{line}\"; {}", advice::proxy(*.port, *.status, .logins))]
     ProxyRefused {
         /// Host and port of the proxy.
         proxy: String,
-        /// Host and port that it was to lead to.
-        endpoint: String,
+        /// The host that it was to lead to.
+        host: String,
+        /// The port of that.
+        port: u16,
         /// Its status: 407 without a login that it knows, 403 for an endpoint that it forbids, 502 for one out of its reach.
         status: u16,
         /// Its status line.

@@ -79,7 +79,8 @@ impl Proxy {
         let is_name = |name: &String| (1..=32).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric());
         Error::ProxyRefused {
             proxy: self.address.to_string(),
-            endpoint: endpoint.to_string(),
+            host: endpoint.host.clone(),
+            port: endpoint.port,
             status: answer.status,
             logins: answer.values("Proxy-Authenticate").map(scheme).filter(is_name).take(8).collect(),
             line: answer.line,
