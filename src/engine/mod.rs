@@ -16,14 +16,14 @@ pub(crate) use link::{Accept, Attach, Delivery, LinkRole, Outgoing, Payload, SEL
 pub(crate) use session::Outcome;
 
 /// Our name for a session: the channel we send it on, and a serial number that is never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SessionId {
     pub(crate) channel: u16,
     serial: u32,
 }
 
 /// Our name for a link: its session, our handle, and a serial number that is never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LinkId {
     pub(crate) session: SessionId,
     pub(crate) handle: u32,

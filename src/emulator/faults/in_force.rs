@@ -1,6 +1,6 @@
 //! The faults that are in force, which all connections share.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -25,7 +25,7 @@ struct List {
     armed: Vec<Armed>,
     /// Those whose time has not come.
     scheduled: Vec<(Instant, Fault)>,
-    connections: HashMap<u64, Arc<Mailbox>>,
+    connections: BTreeMap<u64, Arc<Mailbox>>,
     next_id: u64,
 }
 
