@@ -298,10 +298,14 @@ impl Peer {
 
     /// When [`keep_on`](Self::keep_on) has something to look at.
     fn wake(&self) -> Option<Instant> {
+        let next_fault = self.later.next_due().into_iter().chain(self.shared.faults.next_change()).min();
+        if self.closing {
+            // What links and tokens have to look forward to is no matter any more.
+            return self.deadline.into_iter().chain(next_fault).min();
+        }
         let next_lapse = self.grants.iter().map(|grant| grant.until).min();
         let next_lapse = next_lapse.and_then(|until| self.shared.clock.instant_of(until));
         let linkless = self.linkless.and_then(|(since, limit)| since.checked_add(limit));
-        let next_fault = self.later.next_due().into_iter().chain(self.shared.faults.next_change()).min();
         [self.deadline, next_lapse, linkless, self.next_idle(), next_fault].into_iter().flatten().min()
     }
 
