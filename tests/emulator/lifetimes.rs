@@ -1,8 +1,13 @@
 //! What ends by itself when nothing happens: links, connections.
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hubwire::emulator::Emulator;
+use hubwire::emulator::{Emulator, Fault};
+use hubwire::{Connection, ConnectionString, Options};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 use super::client::{Client, accepted, events};
 
@@ -57,4 +62,44 @@ async fn every_limit_can_be_made_shorter() {
     drop(sender);
     tokio::time::sleep(2 * second).await;
     assert!(format!("{:?}", client.connection.on_close().await).contains("1000 milliseconds"));
+}
+
+/// A stream that is read from so many times at most: by nobody who waits as he should.
+struct Patient(DuplexStream, u32);
+
+impl AsyncRead for Patient {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.1 = self.1.checked_sub(1).expect("somebody polls for ever");
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Patient {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_being_closed_waits_for_nothing_but_the_peers_word() {
+    let second = Duration::from_secs(1);
+    let emulator = builder().link_idle_timeout(2 * second).build().unwrap();
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    let server = emulator.clone();
+    let served = tokio::spawn(async move { server.serve(Patient(theirs, 5_000)).await });
+    let to = ConnectionString::parse(&emulator.connection_string(None)).unwrap();
+    let connection = Connection::open_over(ours, &to, &Options::default()).await.unwrap();
+    let _sender = connection.sender("telemetry").await.unwrap();
+    // The close does not leave, so none comes back; meanwhile the link has rested for long enough.
+    emulator.inject(Fault::silence().lasting(8 * second));
+    emulator.inject(Fault::close("amqp:connection:forced", "Moved."));
+    served.await.expect("it is left in peace");
 }
