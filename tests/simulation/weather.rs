@@ -51,8 +51,9 @@ fn way(random: &mut Random) -> Way {
         return Way { piece: usize::MAX, room: 1 << 20, delay: Duration::ZERO, stall: None, ending: None };
     }
     Way {
-        piece: random.pick(&[1, 7, 60, 500, 4_000, usize::MAX]),
-        room: random.pick(&[1, 100, 1_000, 10_000, 1 << 20]),
+        // Few of the smallest: they take their time.
+        piece: if random.percent(6) { random.pick(&[1, 7]) } else { random.pick(&[60, 500, 4_000, usize::MAX]) },
+        room: if random.percent(3) { 1 } else { random.pick(&[200, 1_000, 10_000, 1 << 20]) },
         delay: Duration::from_millis(random.pick(&[0, 1, 1, 20, 150, 1_500])),
         stall: random.percent(20).then(|| (random.magnitude(6_000), random.millis(1, 30_000))),
         ending: None,

@@ -108,7 +108,12 @@ impl Pipe {
 impl Wire {
     fn piece(&mut self, number: usize) -> usize {
         let piece = self.pipes[number].way.piece;
-        if piece == usize::MAX { piece } else { self.random.between(1, piece as u64) as usize }
+        match piece {
+            usize::MAX => piece,
+            // One byte now and then, whatever the weather.
+            _ if self.random.percent(5) => 1,
+            _ => self.random.between(1 + piece as u64 / 4, piece as u64) as usize,
+        }
     }
 
     fn write(&mut self, number: usize, slices: &[IoSlice<'_>]) -> usize {
