@@ -2,9 +2,11 @@
 
 mod support;
 
+use std::future::poll_fn;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hubwire::emulator::{Emulator, Fault};
@@ -475,6 +477,22 @@ async fn a_deadline_holds_whatever_the_retries() {
     assert!(began.elapsed() <= SECOND * 5, "{:?}", began.elapsed());
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_may_be_stored_stays_unknown_whatever_becomes_of_a_later_attempt() {
+    let rejected = Fault::reject("amqp:not-allowed", "No.");
+    for (second, fault) in [("never comes", Fault::refuse_open("", "")), ("is rejected", rejected)] {
+        let emulator = emulator();
+        let retry = Retry::default().resend_unknown(true);
+        let (_connection, sender) = sender(&emulator, &options().retry(retry).send_timeout(SECOND * 30)).await;
+        // It is stored, its outcome does not leave, and then this happens.
+        emulator.inject(Fault::cut_after_bytes(0).after_deliveries(1));
+        emulator.inject(fault.nth(if second == "is rejected" { 2 } else { 1 }).always());
+        let outcome = send(&sender, "one").await.expect_err("nobody said that it is stored");
+        assert!(matches!(outcome, SendError::Unknown { .. }), "the second one {second}: {outcome:?}");
+        assert_eq!(stored(&emulator).len(), 1);
+    }
+}
+
 // ---- tokens ----------------------------------------------------------------------------------------------------
 
 #[tokio::test(start_paused = true)]
@@ -604,6 +622,55 @@ async fn a_full_window_makes_send_wait_and_try_send_say_so() {
     assert_eq!(began.elapsed(), SECOND * 3, "two at a time");
     assert_eq!(connection.counters().in_flight_bytes, 0);
     sender.try_send(one(&sender, "room")).await.expect("there is room");
+}
+
+/// Lets the tasks run that are due, but none that they make due.
+async fn next_in_line() {
+    let mut has_waited = false;
+    let poll = |cx: &mut Context<'_>| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    };
+    poll_fn(poll).await;
+}
+
+/// Until two batches are in flight, or until it is not two any more.
+async fn until_full(connection: &Connection, is_full: bool) {
+    for _ in 0..1_000 {
+        if (connection.counters().in_flight_batches == 2) == is_full {
+            return;
+        }
+        next_in_line().await;
+    }
+    panic!("in flight: {}", connection.counters().in_flight_batches);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_room_is_not_overtaken_by_who_comes_when_there_is_some() {
+    for (batches, bytes) in [(2, 1 << 20), (1_000, 25)] {
+        let emulator = emulator();
+        let options = options().max_in_flight_batches(batches).max_in_flight_bytes(bytes);
+        let (connection, _sender) = sender(&emulator, &options).await;
+        let sender = Arc::new(sender_to_partition(&connection).await);
+        let start = |body: &'static str, has_to_look: bool| {
+            let (connection, sender) = (connection.clone(), Arc::clone(&sender));
+            tokio::spawn(async move {
+                for is_full in [true, false].into_iter().filter(|_| has_to_look) {
+                    until_full(&connection, is_full).await;
+                }
+                send(&sender, body).await
+            })
+        };
+        // Both places are free at once: one for whoever waits, who has not heard of it yet, and one for the next.
+        let sends = [start("1", false), start("2", false), start("3", false), start("4", true)];
+        for sending in sends {
+            sending.await.expect("no panic").expect("accepted");
+        }
+        assert_eq!(stored(&emulator), ["1", "2", "3", "4"], "{batches} batches, {bytes} bytes");
+    }
 }
 
 #[tokio::test(start_paused = true)]

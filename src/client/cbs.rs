@@ -1,7 +1,7 @@
 //! Claims-based security: authorize an audience over the `$cbs` links, and again in time.
 //! Source: event-hubs-wire 5.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
@@ -29,7 +29,7 @@ pub(super) struct Cbs {
     wall_clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     random: Random,
     links: Requests,
-    audiences: HashMap<String, State>,
+    audiences: BTreeMap<String, State>,
     /// Audiences that a token is to be put for.
     queue: VecDeque<String>,
     current: Option<Current>,
@@ -79,7 +79,7 @@ impl Cbs {
             wall_clock,
             random,
             links: Requests::new(&CBS),
-            audiences: HashMap::new(),
+            audiences: BTreeMap::new(),
             queue: VecDeque::new(),
             current: None,
         }

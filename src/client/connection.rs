@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 
 use super::credential::{OfConnectionString, TokenSource};
 use super::deadline::Deadline;
@@ -42,6 +42,8 @@ pub(super) struct Inner {
     next_id: AtomicU64,
     pub(super) options: Options,
     connection_string: ConnectionString,
+    /// Held by whoever is next to get a place, until its batch is handed over: those who wait come in their order.
+    pub(super) turn: Mutex<()>,
     /// Places for batches, and for their bytes.
     pub(super) batches: Arc<Semaphore>,
     pub(super) bytes: Arc<Semaphore>,
@@ -152,6 +154,7 @@ impl Connection {
             next_id: AtomicU64::new(1),
             options: options.clone(),
             connection_string: connection_string.clone(),
+            turn: Mutex::new(()),
             batches: Arc::new(Semaphore::new(options.max_in_flight_batches.min(Semaphore::MAX_PERMITS))),
             bytes: Arc::new(Semaphore::new(byte_places(options))),
         };

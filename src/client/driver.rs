@@ -6,7 +6,7 @@ mod links;
 mod receiving;
 mod sending;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -104,7 +104,7 @@ pub(super) struct Driver {
     session: Option<SessionId>,
     links: Links,
     sends: Sends,
-    detaching: HashMap<LinkId, oneshot::Sender<()>>,
+    detaching: BTreeMap<LinkId, oneshot::Sender<()>>,
     arrivals: Arrivals,
     closing: Option<Closing>,
     ended: bool,
@@ -152,7 +152,7 @@ impl Driver {
             session: None,
             links: Links::default(),
             sends: Sends::default(),
-            detaching: HashMap::new(),
+            detaching: BTreeMap::new(),
             arrivals: Arrivals::default(),
             closing: None,
             ended: false,

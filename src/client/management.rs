@@ -1,6 +1,6 @@
 //! Ask a namespace about its event hubs and their partitions. Source: event-hubs-wire 9.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
@@ -83,12 +83,12 @@ pub(super) struct Management {
     /// Authorized, and waiting for the links.
     waiting: Vec<AskRequest>,
     /// By message-id.
-    asked: HashMap<u64, AskRequest>,
+    asked: BTreeMap<u64, AskRequest>,
 }
 
 impl Default for Management {
     fn default() -> Self {
-        Self { links: Requests::new(&MANAGEMENT), waiting: Vec::new(), asked: HashMap::new() }
+        Self { links: Requests::new(&MANAGEMENT), waiting: Vec::new(), asked: BTreeMap::new() }
     }
 }
 
@@ -174,7 +174,7 @@ impl Management {
 
     /// Every question without an answer: to be asked anew, which changes nothing at the hub.
     pub(super) fn take_all(&mut self) -> Vec<AskRequest> {
-        self.waiting.drain(..).chain(self.asked.drain().map(|(_, request)| request)).collect()
+        self.waiting.drain(..).chain(std::mem::take(&mut self.asked).into_values()).collect()
     }
 
     pub(super) fn is_quiet(&self) -> bool {
@@ -191,7 +191,7 @@ impl Management {
             let error = request.deadline.passed(Step::Attach);
             request.end(Err(error));
         }
-        for (message_id, request) in self.asked.extract_if(|_, request| is_late(request)).collect::<Vec<_>>() {
+        for (message_id, request) in self.asked.extract_if(.., |_, request| is_late(request)).collect::<Vec<_>>() {
             self.links.cancel(engine, message_id);
             let error = request.deadline.passed(Step::Answer);
             request.end(Err(error));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
+use tokio::sync::{MutexGuard, oneshot};
 
 use super::connection::Inner;
 use super::deadline::Deadline;
@@ -106,7 +106,7 @@ impl Sender {
             return Err(SendError::NotSent { batch, cause });
         }
         let deadline = Deadline::after(self.connection.options.send_timeout);
-        let place = match self.place(batch.encoded_len(), deadline, may_wait).await {
+        let (place, turn) = match self.place(batch.encoded_len(), deadline, may_wait).await {
             Ok(place) => place,
             Err(cause) => return Err(SendError::NotSent { batch, cause }),
         };
@@ -118,6 +118,7 @@ impl Sender {
         if let Err(cause) = self.connection.ask(Command::Send(request)) {
             return Err(SendError::NotSent { batch: Batch::from_message(message), cause });
         }
+        drop(turn);
         let mut guard = ForgetOnDrop { sender: self, key, armed: true };
         let settlement = outcome.await;
         guard.armed = false;
@@ -125,20 +126,30 @@ impl Sender {
         self.settled(message, settlement.unwrap_or_else(|_| Settlement::Unknown(self.connection.cause())))
     }
 
-    /// A place in the window. Those who wait are served in turn.
-    async fn place(&self, batch_len: usize, deadline: Deadline, may_wait: bool) -> Result<Place, Error> {
+    /// A place in the window, and the turn, which is to be kept until the batch is handed over: one that found its place a
+    /// moment later would overtake it.
+    async fn place(
+        &self,
+        batch_len: usize,
+        deadline: Deadline,
+        may_wait: bool,
+    ) -> Result<(Place, MutexGuard<'_, ()>), Error> {
+        let turn = &self.connection.turn;
         let (batches, bytes) = (self.connection.batches.clone(), self.connection.bytes.clone());
         let places = self.connection.places_of(batch_len);
         if !may_wait {
             let full = |_| Error::WindowFull;
+            // Whoever waits is first.
+            let turn = turn.try_lock().map_err(|_| Error::WindowFull)?;
             let batch = batches.try_acquire_owned().map_err(full)?;
-            return Ok([batch, bytes.try_acquire_many_owned(places).map_err(full)?]);
+            return Ok(([batch, bytes.try_acquire_many_owned(places).map_err(full)?], turn));
         }
         let waiting = async {
             // Neither is ever closed.
             let closed = |_| Error::ShutDown;
+            let turn = turn.lock().await;
             let batch = batches.acquire_owned().await.map_err(closed)?;
-            Ok([batch, bytes.acquire_many_owned(places).await.map_err(closed)?])
+            Ok(([batch, bytes.acquire_many_owned(places).await.map_err(closed)?], turn))
         };
         deadline.limit(Step::Window, waiting).await?
     }

@@ -23,6 +23,8 @@ const MAX_MESSAGE_SIZE: u64 = 20 * 1_048_576;
 const MAX_CONSUMER_GROUPS: usize = 1_000;
 /// Shorter ones would end a peer that does all it should.
 const MIN_IDLE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The smallest limit of frames that AMQP allows. Source: AMQP 1.0 part 2, 2.7.1.
+const MIN_MAX_FRAME_SIZE: u32 = 512;
 /// What the official emulator's connection string has.
 const DEFAULT_RULE: (&str, &str) = ("RootManageSharedAccessKey", "SAS_KEY_VALUE");
 
@@ -130,6 +132,12 @@ pub enum BuildError {
     MaxMessageSize {
         /// The size.
         bytes: u64,
+    },
+    /// AMQP has peers take frames of 512 bytes at least.
+    #[error("a largest frame of {bytes} bytes: use 512 or more, as AMQP 1.0 asks; Event Hubs' own is 65536")]
+    MaxFrameSize {
+        /// The size.
+        bytes: u32,
     },
     /// With no credit no event could ever be sent.
     #[error("a link credit of 0 lets nothing be sent; use 1 or more, Event Hubs' own is 300")]
@@ -270,6 +278,14 @@ impl Builder {
         self
     }
 
+    /// The largest frame that is taken, in bytes: 512 or more. Default: 65,536, as the service has it.
+    ///
+    /// Small ones cut every message into many, for tests of what that brings.
+    pub fn max_frame_size(mut self, bytes: u32) -> Self {
+        self.limits.max_frame_size = bytes;
+        self
+    }
+
     /// Messages that a publisher may have under way on a link. Default: 300, as the service grants.
     ///
     /// Topped up when it has fallen to two thirds.
@@ -392,6 +408,9 @@ impl Builder {
         let limits = &self.limits;
         if !(1..=MAX_MESSAGE_SIZE).contains(&limits.max_message_size) {
             return Err(BuildError::MaxMessageSize { bytes: limits.max_message_size });
+        }
+        if limits.max_frame_size < MIN_MAX_FRAME_SIZE {
+            return Err(BuildError::MaxFrameSize { bytes: limits.max_frame_size });
         }
         if limits.link_credit == 0 {
             return Err(BuildError::NoLinkCredit);
@@ -547,6 +566,7 @@ mod tests {
             ),
             (hub().max_message_size(0), BuildError::MaxMessageSize { bytes: 0 }),
             (hub().max_message_size(20_971_521), BuildError::MaxMessageSize { bytes: 20_971_521 }),
+            (hub().max_frame_size(511), BuildError::MaxFrameSize { bytes: 511 }),
             (hub().link_credit(0), BuildError::NoLinkCredit),
             (hub().throughput_units(0), BuildError::NoThroughput),
             (hub().linkless_timeout(Duration::from_millis(999)), BuildError::IdleTimeout),

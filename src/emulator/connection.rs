@@ -8,7 +8,8 @@ mod reporting;
 mod requests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
@@ -34,8 +35,6 @@ use later::Later;
 use reading::Reader;
 use requests::Node;
 
-/// Bytes in a frame, as the service has it. Source: event-hubs-wire 4.2.
-const MAX_FRAME_SIZE: u32 = 65_536;
 /// Room offered to one read.
 const READ_LEN: usize = 64 * 1024;
 /// From connecting to the peer's open.
@@ -60,13 +59,15 @@ where
     let mailbox = Arc::clone(&peer.mailbox);
     while !pump.engine.is_closed() {
         let wake = peer.wake();
-        // A fault comes before the bytes that follow it.
-        let poll = |cx: &mut Context<'_>| if peer.has_new_faults() { Poll::Ready(()) } else { pump.poll(cx, wake) };
-        let has_news = tokio::select! {
-            biased;
-            () = poll_fn(poll) => peer.has_new_faults(),
-            () = mailbox.news.notified() => true,
+        let mut news = pin!(mailbox.news.notified());
+        // Both get their turn each time, and in this order: neither waits for a draw.
+        let poll = |cx: &mut Context<'_>| {
+            let has_news = news.as_mut().poll(cx).is_ready() || peer.has_new_faults();
+            // A fault comes before the bytes that follow it.
+            let is_pumped = !peer.has_new_faults() && pump.poll(cx, wake).is_ready();
+            if has_news || is_pumped { Poll::Ready(has_news) } else { Poll::Pending }
         };
+        let has_news = poll_fn(poll).await;
         let now = clock::now();
         while let Some(event) = pump.engine.poll_event() {
             peer.on_event(&mut pump.engine, event, now);
@@ -91,7 +92,7 @@ pub(super) fn config(serial: u64, limits: &Limits) -> Config {
         role: EngineRole::Server,
         container_id: format!("hubwire-emulator_G{serial}"),
         hostname: None,
-        max_frame_size: MAX_FRAME_SIZE,
+        max_frame_size: limits.max_frame_size,
         // The engine announces half of it: 120 s, which producers keep that send no heartbeat of their own accord.
         idle_timeout: Some(limits.idle_timeout),
         properties: Vec::new(),
@@ -110,6 +111,7 @@ struct Peer {
     /// Why it ends, as soon as that is known.
     ending: Option<String>,
     mailbox: Arc<Mailbox>,
+    /// Always gone through in the same order: what went wrong once can be made to go wrong again.
     links: BTreeMap<LinkId, Link>,
     refused: usize,
     grants: Vec<Grant>,

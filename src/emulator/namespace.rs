@@ -26,6 +26,8 @@ pub(super) struct Namespace {
 pub(super) struct Limits {
     /// Bytes.
     pub(super) max_message_size: u64,
+    /// Bytes of a frame that is taken.
+    pub(super) max_frame_size: u32,
     pub(super) link_credit: u32,
     pub(super) throughput_units: Option<u32>,
     /// Silence of a peer before its connection is cut.
@@ -78,6 +80,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_message_size: 1_048_576,
+            max_frame_size: 65_536,
             link_credit: 300,
             throughput_units: None,
             idle_timeout: Duration::from_secs(240),

@@ -1,6 +1,6 @@
 //! Senders and receivers: first a token that the hub takes, then a link; and for a sender another one when that is lost.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use fe2o3_amqp_types::definitions::Fields;
@@ -152,8 +152,8 @@ pub(super) struct Slot {
 /// All of them.
 #[derive(Default)]
 pub(super) struct Links {
-    slots: HashMap<SlotId, Slot>,
-    by_link: HashMap<LinkId, SlotId>,
+    slots: BTreeMap<SlotId, Slot>,
+    by_link: BTreeMap<LinkId, SlotId>,
     next_name: u32,
 }
 
@@ -167,10 +167,8 @@ impl Links {
     }
 
     fn ids(&self, which: impl Fn(&Slot) -> bool) -> Vec<SlotId> {
-        let mut ids: Vec<SlotId> = self.slots.iter().filter(|(_, slot)| which(slot)).map(|(&id, _)| id).collect();
         // In the order in which they were asked for.
-        ids.sort_unstable();
-        ids
+        self.slots.iter().filter(|(_, slot)| which(slot)).map(|(&id, _)| id).collect()
     }
 
     /// Whether none of them needs the connection now.
@@ -192,7 +190,7 @@ impl Links {
     }
 
     pub(super) fn lose_session(&mut self, session: SessionId) -> Vec<SlotId> {
-        let lost = self.by_link.extract_if(|link, _| link.session == session);
+        let lost = self.by_link.extract_if(.., |link, _| link.session == session);
         let mut ids: Vec<SlotId> = lost.map(|(_, id)| id).collect();
         ids.sort_unstable();
         ids

@@ -59,6 +59,8 @@ struct Sending {
     attempts: u32,
     /// Why it is where it is: the first cause.
     cause: Option<Error>,
+    /// Why the outcome of an earlier attempt is unknown: whatever becomes of this one, it may be stored.
+    doubt: Option<Error>,
     /// The hub's words, when it was refused for now.
     refusal: Option<(String, String)>,
 }
@@ -98,7 +100,15 @@ impl Driver {
         slot.waiting.insert(key);
         let is_asleep = matches!(slot.state, State::Asleep);
         self.sends.deadlines.insert((request.deadline.at, key));
-        let sending = Sending { request, began: clock::now(), handed: None, attempts: 0, cause: None, refusal: None };
+        let sending = Sending {
+            request,
+            began: clock::now(),
+            handed: None,
+            attempts: 0,
+            cause: None,
+            doubt: None,
+            refusal: None,
+        };
         self.sends.by_key.insert(key, sending);
         if is_asleep {
             self.seek(id);
@@ -165,7 +175,7 @@ impl Driver {
             Outcome::Unknown => {
                 let cause = self.cause(slot);
                 if self.settings.options.retry.resends_unknown() && self.is_to_be_sent_again(key) {
-                    self.note_cause(key, cause);
+                    self.note_doubt(key, cause);
                     self.send_again(key);
                 } else {
                     self.settle(key, Settlement::Unknown(cause));
@@ -177,6 +187,13 @@ impl Driver {
     fn note_cause(&mut self, key: DeliveryKey, cause: Error) {
         if let Some(sending) = self.sends.by_key.get_mut(&key) {
             sending.cause.get_or_insert(cause);
+        }
+    }
+
+    fn note_doubt(&mut self, key: DeliveryKey, cause: Error) {
+        if let Some(sending) = self.sends.by_key.get_mut(&key) {
+            sending.cause.get_or_insert(cause.clone());
+            sending.doubt.get_or_insert(cause);
         }
     }
 
@@ -285,6 +302,12 @@ impl Driver {
         if let Some(slot) = self.links.get_mut(sending.request.slot) {
             slot.waiting.remove(&key);
         }
+        // What an earlier attempt left open is not closed by one that failed.
+        let settlement = match (settlement, sending.doubt) {
+            (Settlement::Accepted, _) => Settlement::Accepted,
+            (_, Some(doubt)) => Settlement::Unknown(doubt),
+            (settlement, None) => settlement,
+        };
         self.settle_request(sending.request, settlement);
     }
 
