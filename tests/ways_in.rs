@@ -432,6 +432,24 @@ async fn a_closed_port_is_named_as_such() {
     }
 }
 
+/// A queue of connections that is full takes no more, and says nothing: what a firewall that drops packets looks like.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn packets_that_are_dropped_are_a_time_out_that_names_a_firewall() {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind(LOOPBACK.parse().expect("an address")).expect("a free port");
+    let listener = socket.listen(1).expect("a short queue");
+    let address = listener.local_addr().expect("bound");
+    let mut queued = Vec::new();
+    while let Ok(stream) = tokio::time::timeout(Duration::from_secs(1), TcpStream::connect(address)).await {
+        queued.push(stream.expect("it is queued"));
+        assert!(queued.len() < 100, "the queue has no end");
+    }
+    let error = refused(&plain(address), &Options::default().open_timeout(Duration::from_millis(300))).await;
+    assert!(matches!(error, Error::TimedOut { step: Step::Connect, .. }), "{error:?}");
+    assert!(error.is_retryable() && error.to_string().contains("a firewall may drop the packets"), "{error}");
+}
+
 #[tokio::test]
 async fn a_stream_that_is_cut_in_the_handshake_of_tls_may_fare_better_next_time() {
     let address = port(|mut stream| async move {
