@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
 use hubwire::emulator::Emulator;
-use hubwire::{Connection, Error, Options, Scope};
+use hubwire::{Connection, Error, Options, Retry, Scope};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 
 use crate::HUB;
@@ -69,6 +69,9 @@ impl World {
         let builder = hub.throughput_units.into_iter().fold(builder, |builder, units| builder.throughput_units(units));
         let began = now();
         let options = Options::default()
+            // A batch that is sent again may come behind those that were under way with it: the order would say nothing.
+            .retry(Retry::none())
+            .seed(plan.seed)
             .open_timeout(OPEN_TIMEOUT)
             .send_timeout(SEND_TIMEOUT)
             .close_timeout(CLOSE_TIMEOUT)
