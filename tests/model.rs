@@ -19,8 +19,8 @@ mod support;
 #[path = "model/world.rs"]
 mod world;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ const SEEDS: u64 = 200;
 const TRIES: usize = 5;
 /// Everything is over by then, on the run's own clock.
 const LIMIT: Duration = Duration::from_secs(4 * 3_600);
+/// A run of a second or two that takes this long of the world's time takes it for ever.
+const SPIN: Duration = Duration::from_secs(180);
 /// What is on its way when the last sender has gone arrives by then.
 const ARRIVAL: Duration = Duration::from_secs(120);
 
@@ -115,16 +117,25 @@ async fn all<T: 'static>(tasks: &mut JoinSet<T>) -> Result<Vec<T>, String> {
 }
 
 /// Runs a plan on a clock of its own; why it failed, if it did.
+///
+/// On a thread of its own as well: while a task spins, no time passes on a paused clock, and no bound on it holds.
 fn attempt(plan: &Plan, is_loud: bool) -> Result<Seen, String> {
+    let (told, result) = mpsc::channel();
+    let plan = plan.clone();
+    std::thread::spawn(move || told.send(on_paused_clock(&plan, is_loud)));
+    result.recv_timeout(SPIN).unwrap_or_else(|ended| match ended {
+        RecvTimeoutError::Timeout => Err(format!("a task spins: no end within {SPIN:?} of the world's time")),
+        RecvTimeoutError::Disconnected => Err("a panic, see above".into()),
+    })
+}
+
+fn on_paused_clock(plan: &Plan, is_loud: bool) -> Result<Seen, String> {
     let bounded = async {
         let late = |_| Err(format!("not over after {LIMIT:?}"));
         tokio::time::timeout(LIMIT, run(plan, is_loud)).await.unwrap_or_else(late)
     };
-    let paused = || {
-        let mut builder = tokio::runtime::Builder::new_current_thread();
-        builder.enable_time().start_paused(true).build().expect("a runtime").block_on(bounded)
-    };
-    catch_unwind(AssertUnwindSafe(paused)).unwrap_or_else(|_| Err("a panic, see above".into()))
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().start_paused(true).build().expect("a runtime").block_on(bounded)
 }
 
 /// Why a plan fails that has failed before; `None` when it does not any more.
