@@ -15,7 +15,7 @@ use super::failure::{Failure, Kind};
 use super::report::{counted, size};
 use super::rule::RuleArg;
 use super::signal::Signals;
-use super::{json, output};
+use super::{json, output, shown};
 use crate::emulator::{Builder, Emulator, Listening, Tier};
 use crate::wire::connection_string::ConnectionString;
 
@@ -152,7 +152,7 @@ fn refused(address: &str, error: &io::Error) -> Failure {
         io::ErrorKind::PermissionDenied => "use a port from 1024, e.g. --listen 127.0.0.1:5672",
         _ => "use an address and a port, e.g. --listen 127.0.0.1:5672",
     };
-    Failure::configuration(format!("cannot listen on {address}: {error}; {advice}"))
+    Failure::configuration(format!("cannot listen on {}: {error}; {advice}", shown(address)))
 }
 
 /// What it serves, its limits, how to connect, and the line that scripts wait for.

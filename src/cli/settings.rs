@@ -187,7 +187,7 @@ pub(super) fn options(to: &WhereTo, timeout: Option<Duration>) -> Result<Options
 }
 
 fn certificates(path: &Path) -> Result<Vec<u8>, Failure> {
-    let shown = path.display();
+    let shown = super::shown(path);
     let pem = std::fs::read(path).map_err(|error| {
         Failure::configuration(format!("cannot read certificates from {shown}: {error}; check the path"))
     })?;
