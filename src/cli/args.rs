@@ -226,11 +226,11 @@ pub(super) struct ReceiveArgs {
     pub(super) to: WhereTo,
 
     /// Read this partition alone; may be repeated [default: all]
-    #[arg(short, long = "partition-id", value_name = "N")]
+    #[arg(short, long = "partition-id", value_name = "N", value_parser = name)]
     pub(super) partition_ids: Vec<String>,
 
     /// Read as this consumer group
-    #[arg(short = 'g', long, value_name = "GROUP", default_value = DEFAULT_CONSUMER_GROUP)]
+    #[arg(short = 'g', long, value_name = "GROUP", default_value = DEFAULT_CONSUMER_GROUP, value_parser = name)]
     pub(super) consumer_group: String,
 
     /// Where to begin: earliest, latest, offset:N, sequence:N (that event included), a time such as 2026-11-22T09:05:00Z,
@@ -292,7 +292,7 @@ pub(super) struct InfoArgs {
     pub(super) to: WhereTo,
 
     /// Tell of this partition alone; may be repeated [default: all]
-    #[arg(short, long = "partition-id", value_name = "N")]
+    #[arg(short, long = "partition-id", value_name = "N", value_parser = name)]
     pub(super) partition_ids: Vec<String>,
 
     /// How it is told
@@ -449,6 +449,16 @@ fn consumer_group(text: &str) -> Result<(String, String), String> {
         Some((event_hub, group)) => Ok((event_hub.to_owned(), group.to_owned())),
         None => Err("expected EVENT_HUB/GROUP, e.g. telemetry/readers".to_owned()),
     }
+}
+
+/// The name of a consumer group, or a partition's id, as Event Hubs has them. What is none would travel in an address, and
+/// come back in the hub's words.
+fn name(text: &str) -> Result<String, String> {
+    let is_name = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_$".contains(&byte));
+    if text.is_empty() || !is_name {
+        return Err("use letters, digits, `.`, `-` and `_`".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 fn hub(text: &str) -> Result<(String, u32), String> {

@@ -24,6 +24,7 @@ pub(super) use item::{Item, Template, Unit};
 use super::args::{Format, SendArgs};
 use super::failure::Failure;
 use super::output;
+use super::shown;
 use document::Detected;
 
 /// Pieces of the input that wait to be sent; each is a piece of [`lines::CHUNK_LEN`] bytes, or one longer line.
@@ -139,12 +140,12 @@ fn source(path: &Path, quiet: bool) -> Result<Box<dyn Read + Send>, Failure> {
         return Ok(Box::new(io::stdin()));
     }
     let file = File::open(path).map_err(|error| {
-        Failure::input(format!("cannot read events from {}: {error}; {}", path.display(), advice(path)))
+        Failure::input(format!("cannot read events from {}: {error}; {}", shown(path), advice(path)))
     })?;
     // It opens, and only reading it would fail.
     if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
         let text =
-            format!("cannot read events from {}: it is a directory; name a file, or leave out --input", path.display());
+            format!("cannot read events from {}: it is a directory; name a file, or leave out --input", shown(path));
         return Err(Failure::input(text));
     }
     Ok(Box::new(file))

@@ -88,7 +88,7 @@ fn is_excepted(host: &str, exceptions: &str) -> bool {
 }
 
 fn certificates(path: &Path) -> Result<Vec<u8>, Failure> {
-    let shown = path.display();
+    let shown = super::shown(path);
     let pem = std::fs::read(path).map_err(|error| {
         Failure::configuration(format!("cannot read certificates from {shown}: {error}; check the path"))
     })?;

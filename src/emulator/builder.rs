@@ -1,10 +1,11 @@
 //! What an emulator is built from, and what is refused.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::clock::WallClock;
-use crate::wire::secret::Secret;
+use crate::wire::secret::{Secret, printable};
 
 use super::activity::{Activity, Listener};
 use super::faults::Fault;
@@ -29,7 +30,7 @@ const MIN_MAX_FRAME_SIZE: u32 = 512;
 const DEFAULT_RULE: (&str, &str) = ("RootManageSharedAccessKey", "SAS_KEY_VALUE");
 
 /// Builds an [`Emulator`]. See [`Emulator::builder`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[must_use]
 pub struct Builder {
     hubs: Vec<Hub>,
@@ -43,7 +44,21 @@ pub struct Builder {
     listener: Option<Listener>,
 }
 
-/// Why an emulator cannot be built.
+/// Event hubs, rules and limits; no keys, and no connection string that was taken for a name.
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("hubs", &self.hubs)
+            .field("consumer_groups", &self.consumer_groups.len())
+            .field("rules", &self.rules)
+            .field("limits", &self.limits)
+            .field("allow_remote", &self.allow_remote)
+            .field("starts_at", &self.starts_at)
+            .finish()
+    }
+}
+
+/// Why an emulator cannot be built. A name that may be a connection string by mistake is masked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
     /// There is nothing to publish to.
@@ -357,10 +372,10 @@ impl Builder {
     fn add_consumer_groups(&mut self) -> Result<(), BuildError> {
         for (event_hub, name) in std::mem::take(&mut self.consumer_groups) {
             let Some(hub) = self.hubs.iter_mut().find(|hub| hub.name.eq_ignore_ascii_case(&event_hub)) else {
-                return Err(BuildError::ConsumerGroupOfNoHub { event_hub, name });
+                return Err(BuildError::ConsumerGroupOfNoHub { event_hub: shown(&event_hub), name: shown(&name) });
             };
             if !is_name(&name) && !name.eq_ignore_ascii_case(DEFAULT_CONSUMER_GROUP) {
-                return Err(BuildError::ConsumerGroupName { name });
+                return Err(BuildError::ConsumerGroupName { name: shown(&name) });
             }
             if hub.consumer_group(&name).is_some() {
                 return Err(BuildError::DuplicateConsumerGroup { event_hub, name });
@@ -380,7 +395,7 @@ impl Builder {
         }
         match &rule.event_hub {
             Some(event_hub) if !self.hubs.iter().any(|hub| hub.name.eq_ignore_ascii_case(event_hub)) => {
-                Err(BuildError::RuleOfNoHub { name, event_hub: event_hub.clone() })
+                Err(BuildError::RuleOfNoHub { name, event_hub: shown(event_hub) })
             }
             _ => Ok(()),
         }
@@ -483,7 +498,7 @@ impl AccessRule {
 fn check_hub(hub: &Hub, before: &[Hub]) -> Result<(), BuildError> {
     let name = hub.name.clone();
     if !is_name(&name) {
-        return Err(BuildError::EventHubName { name });
+        return Err(BuildError::EventHubName { name: shown(&name) });
     }
     if before.iter().any(|other| other.name.eq_ignore_ascii_case(&name)) {
         return Err(BuildError::DuplicateEventHub { name });
@@ -493,6 +508,11 @@ fn check_hub(hub: &Hub, before: &[Hub]) -> Result<(), BuildError> {
         return Err(BuildError::PartitionCount { name, partition_count });
     }
     Ok(())
+}
+
+/// A refused name, fit to print.
+fn shown(name: &str) -> String {
+    printable(name).to_owned()
 }
 
 /// Whether an event hub or a consumer group can have this name.
@@ -511,7 +531,7 @@ fn check_rule(rule: &Rule, before: &[Rule]) -> Result<(), BuildError> {
         (1..=256).contains(&text.chars().count()) && !text.contains(unfit) && text.trim() == text
     };
     if !fits(&name) || name.contains('=') || !fits(rule.key.expose()) {
-        return Err(BuildError::Rule { name });
+        return Err(BuildError::Rule { name: shown(&name) });
     }
     if before.iter().any(|other| other.name == name) {
         return Err(BuildError::DuplicateRule { name });
@@ -542,7 +562,7 @@ mod tests {
             (hub().event_hub("h", 0), BuildError::PartitionCount { name: name("h"), partition_count: 0 }),
             (hub().event_hub("h", 33), BuildError::PartitionCount { name: name("h"), partition_count: 33 }),
             (hub().rule("", "k"), BuildError::Rule { name: name("") }),
-            (hub().rule("a=b", "k"), BuildError::Rule { name: name("a=b") }),
+            (hub().rule("a=b", "k"), BuildError::Rule { name: name("***") }),
             (hub().rule("a", ""), BuildError::Rule { name: name("a") }),
             (hub().rule("a", "k;l"), BuildError::Rule { name: name("a") }),
             (hub().rule("a", "k").rule("a", "l"), BuildError::DuplicateRule { name: name("a") }),
@@ -595,6 +615,8 @@ mod tests {
     fn keys_are_never_printed() {
         let builder = hub().rule("send", "hush");
         assert!(!format!("{builder:?}").contains("hush"));
+        let swallowed = hub().event_hub("Endpoint=ns;SharedAccessKey=hush", 1);
+        assert!(!format!("{swallowed:?} {:?}", swallowed.clone().build().unwrap_err()).contains("hush"));
         let error = builder.rule("other", "hush;").build().unwrap_err();
         assert!(!format!("{error} {error:?}").contains("hush"));
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::wire::condition;
 use crate::wire::frame::PeerError;
-use crate::wire::secret::Secret;
+use crate::wire::secret::{Secret, printable};
 
 use super::activity::Transport;
 use super::readers::Place;
@@ -96,12 +96,22 @@ impl Default for Limits {
 pub(super) const DEFAULT_CONSUMER_GROUP: &str = "$Default";
 
 /// An event hub.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Hub {
     pub(super) name: String,
     pub(super) partition_count: u32,
     /// Beside [`DEFAULT_CONSUMER_GROUP`].
     pub(super) consumer_groups: Vec<String>,
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub")
+            .field("name", &printable(&self.name))
+            .field("partition_count", &self.partition_count)
+            .field("consumer_groups", &self.consumer_groups)
+            .finish()
+    }
 }
 
 impl Hub {
@@ -113,13 +123,24 @@ impl Hub {
 }
 
 /// A shared access rule: what whoever signs with its key may do.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Rule {
     pub(super) name: String,
     pub(super) key: Secret,
     pub(super) rights: Rights,
     /// The one event hub that it is good for; without one, all of them.
     pub(super) event_hub: Option<String>,
+}
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rule")
+            .field("name", &printable(&self.name))
+            .field("key", &self.key)
+            .field("rights", &self.rights)
+            .field("event_hub", &self.event_hub.as_deref().map(printable))
+            .finish()
+    }
 }
 
 /// What a rule allows.

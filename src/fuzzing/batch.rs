@@ -26,7 +26,7 @@ fn read(data: &[u8]) {
 }
 
 fn pack(mut input: Input<'_>) {
-    let limit = input.number().min(1 << 16) as usize;
+    let limit = input.number().min(1 << 13) as usize;
     let key = input.option(Input::text);
     let batch = match &key {
         Some(key) => Batch::with_partition_key(limit, key),

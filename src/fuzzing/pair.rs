@@ -195,7 +195,7 @@ impl Pair {
         self.client.connection.close(None);
         self.carry_all();
         assert!(self.client.connection.is_closed() && self.server.connection.is_closed());
-        assert_eq!(self.ledger.unresolved(), Vec::<u64>::new());
+        assert!(self.ledger.unresolved().is_empty(), "{:?} have no outcome", self.ledger.unresolved());
     }
 
     fn carry_all(&mut self) {

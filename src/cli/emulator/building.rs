@@ -7,6 +7,7 @@ use super::config::Config;
 use super::journal::Journal;
 use crate::cli::args::{EmulatedTier, EmulatorArgs};
 use crate::cli::failure::Failure;
+use crate::cli::shown;
 use crate::emulator::{Builder, Emulator, Fault, Tier};
 
 /// The hub of an emulator that is told of none.
@@ -60,7 +61,7 @@ fn builder(args: &EmulatorArgs, config: Option<&Config>) -> Result<Builder, Fail
 /// The faults of a file.
 fn script(file: Option<&Path>) -> Result<Vec<Fault>, Failure> {
     let Some(file) = file else { return Ok(Vec::new()) };
-    let path = file.display();
+    let path = shown(file);
     let text = std::fs::read_to_string(file).map_err(|error| {
         Failure::configuration(format!("cannot read {path}: {error}; name a text file with one fault a line"))
     })?;

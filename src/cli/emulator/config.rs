@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 
 use crate::cli::failure::Failure;
 use crate::cli::json::kind;
+use crate::cli::shown;
 use crate::emulator::is_name;
 
 /// Bytes: far more than a namespace takes to describe.
@@ -35,7 +36,7 @@ pub(super) struct EventHub {
 
 /// Reads the file at `path`.
 pub(super) fn read(path: &Path) -> Result<Config, Failure> {
-    let failed = |why: String| Failure::configuration(format!("--config {}: {why}", path.display()));
+    let failed = |why: String| Failure::configuration(format!("--config {}: {why}", shown(path)));
     let mut text = String::new();
     let file = File::open(path).map_err(|error| failed(error.to_string()))?;
     file.take(MAX_LEN + 1).read_to_string(&mut text).map_err(|error| failed(error.to_string()))?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::args::EmulatorArgs;
 use crate::cli::failure::Failure;
+use crate::cli::shown;
 use crate::emulator::{Emulator, Listening, ListeningHealth, TlsIdentity};
 
 /// AMQP's own ports. Source: event-hubs-wire 3.
@@ -62,7 +63,7 @@ fn identity(args: &EmulatorArgs) -> Result<Option<TlsIdentity>, Failure> {
     let failed = |error: crate::emulator::TlsIdentityError| Failure::configuration(error.to_string());
     match (&args.tls_cert, &args.tls_key) {
         (Some(certificate), Some(key)) => {
-            let shown = certificate.display().to_string();
+            let shown = shown(certificate);
             let chain = read("--tls-cert", certificate, &shown)?;
             // What was meant for a key is not repeated.
             let identity = TlsIdentity::from_pem(&chain, &read("--tls-key", key, "***")?).map_err(failed)?;
@@ -87,7 +88,7 @@ fn write_authority(args: &EmulatorArgs, identity: &TlsIdentity) -> Result<Option
     let path = args.tls_ca_out.clone().unwrap_or_else(|| DEFAULT_AUTHORITY_FILE.into());
     let failed = |error| {
         let text = "choose a place that can be written with --tls-ca-out FILE";
-        Failure::configuration(format!("cannot write the certificate authority to {}: {error}; {text}", path.display()))
+        Failure::configuration(format!("cannot write the certificate authority to {}: {error}; {text}", shown(&path)))
     };
     fs::write(&path, pem).map_err(failed)?;
     Ok(Some(path))
@@ -104,5 +105,5 @@ fn refused(option: &str, address: &str, error: &io::Error) -> Failure {
         io::ErrorKind::PermissionDenied => format!("use a port from 1024, e.g. {option} 127.0.0.1:{port}"),
         _ => format!("use an address and a port, e.g. {option} 127.0.0.1:{port}"),
     };
-    Failure::configuration(format!("cannot listen on {address}: {error}; {advice}"))
+    Failure::configuration(format!("cannot listen on {}: {error}; {advice}", shown(address)))
 }

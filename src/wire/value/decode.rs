@@ -241,7 +241,7 @@ impl<'a> Reader<'a> {
             0x42 => Value::Boolean(false),
             0x43 => Value::Uint(0),
             0x44 => Value::Ulong(0),
-            0x45 => Value::List(Vec::new()),
+            0x45 => self.nested(at, |_| Ok(Value::List(Vec::new())))?,
             0x50 => Value::Ubyte(self.byte("a ubyte")?),
             0x51 => Value::Byte(i8::from_be_bytes(self.take("a byte")?)),
             0x52 => Value::Uint(self.byte("a smalluint")?.into()),

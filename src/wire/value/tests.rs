@@ -170,6 +170,10 @@ fn nesting_ends_at_the_limit() {
     assert_eq!(Value::decode(&deepest), Ok(nest(MAX_DEPTH)));
     let deeper = Value::decode(&encoded(&nest(MAX_DEPTH + 1)));
     assert!(matches!(deeper, Err(DecodeError::TooDeep { .. })), "{deeper:?}");
+    // An empty list is a level too: in an array it is written with a size, and would not be read back.
+    let hollow = |depth| (1..depth).fold(Value::List(Vec::new()), |value, _| Value::List(vec![value]));
+    assert_eq!(Value::decode(&encoded(&hollow(MAX_DEPTH))), Ok(hollow(MAX_DEPTH)));
+    assert!(matches!(Value::decode(&encoded(&hollow(MAX_DEPTH + 1))), Err(DecodeError::TooDeep { .. })));
     let descriptors = Bytes::from(vec![0u8; 1 << 20]);
     assert_eq!(Value::decode(&descriptors), Err(DecodeError::TooDeep { at: MAX_DEPTH }));
 }

@@ -1,0 +1,189 @@
+//! `Debug` of every public type, made with secrets wherever it can hold one.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use hubwire::emulator::{AccessRule, Builder, Emulator, StoredEvent, Tier};
+use hubwire::wire::batch::{BatchReader, PartitionKeyError};
+use hubwire::wire::condition::Recovery;
+use hubwire::wire::connection_string::{EndpointPart, EventHubNameError, Key, Warning};
+use hubwire::wire::event::{Annotations, Body, Event, Header, MessageId, Properties};
+use hubwire::wire::received::ReceivedError;
+use hubwire::wire::sas::{Field, SasToken};
+use hubwire::wire::secret::Secret;
+use hubwire::wire::value::{Array, ArrayError, DecodeError, Kind, Value};
+use hubwire::{
+    Batch, Connection, ConnectionString, Error, Fault, LastEnqueued, Options, Position, ReceiverOptions, Scope,
+    SendError, Step, TryAdd,
+};
+
+use crate::forms::{KEY, RULE, assert_clean, shown, token};
+use crate::source::public_types;
+use crate::support::{HUB, batch_of};
+
+/// What was shown, by the name of its type.
+type Shown = Vec<(&'static str, String)>;
+
+fn rule() -> AccessRule {
+    AccessRule::new(RULE, KEY).manage()
+}
+
+pub(crate) fn builder() -> Builder {
+    Emulator::builder().access_rule(rule()).event_hub(HUB, 4)
+}
+
+/// A connection string with the key, and one with the token.
+pub(crate) fn connection_strings() -> [String; 2] {
+    let endpoint = "Endpoint=sb://localhost;UseDevelopmentEmulator=true;EntityPath=telemetry";
+    [
+        format!("{endpoint};SharedAccessKeyName={RULE};SharedAccessKey={KEY}"),
+        format!("{endpoint};SharedAccessSignature={}", token()),
+    ]
+}
+
+fn of_the_wire() -> Shown {
+    let mut shown_types = Vec::new();
+    for text in connection_strings() {
+        let parsed = ConnectionString::parse(&text).expect("well-formed");
+        shown_types.push(("Credential", shown(parsed.credential())));
+        shown_types.push(("ConnectionString", shown(&parsed) + &parsed.redacted()));
+    }
+    let signed = SasToken::parse(&token()).expect("a token");
+    // Tokens travel in events: to `$cbs` as a body, to `$management` as a property.
+    let event = Event::from_body(Body::Value(token().into())).with_property("security_token", token());
+    let batch = batch_of(Batch::new(1_000), ["event"]);
+    let reader = BatchReader::new(bytes::Bytes::copy_from_slice(batch.encoded())).expect("a batch");
+    let offset = Position::FromOffset("4".to_owned());
+    shown_types.extend([
+        ("SasToken", shown(&signed) + &signed.redacted()),
+        ("Secret", shown(&Secret::from(KEY))),
+        ("Field", shown(&Field::Signature)),
+        ("ParseTokenError", shown(&SasToken::parse(&token()[1..]).expect_err("cut short"))),
+        ("VerifyError", shown(&signed.verify("other", std::time::UNIX_EPOCH).expect_err("another key"))),
+        ("Body", shown(event.body())),
+        ("TryAdd", shown(&TryAdd::Full(event.clone()))),
+        ("Event", shown(&event)),
+        ("Batch", shown(&batch)),
+        ("BatchReader", shown(&reader)),
+        ("Position", shown(&offset)),
+        ("Key", shown(&Key::SharedAccessKey)),
+        ("EndpointPart", shown(&EndpointPart::UserInfo)),
+        ("ParseError", shown(&ConnectionString::parse(KEY).expect_err("a key alone"))),
+        ("EventHubNameError", shown(&EventHubNameError::Invalid)),
+        ("Warning", shown(&Warning::TokenWithoutExpiry { at: 0 })),
+        ("PartitionKeyError", shown(&PartitionKeyError::Empty)),
+        ("Recovery", shown(&Recovery::Reauthorize)),
+    ]);
+    shown_types.extend(without_secrets());
+    shown_types
+}
+
+/// Types that say what they hold, and hold no secret of hubwire's: one of each.
+fn without_secrets() -> Shown {
+    let at = std::time::UNIX_EPOCH;
+    let last = LastEnqueued { sequence_number: 1, offset: "2".to_owned(), enqueued_time: at, retrieved_at: at };
+    let not_simple = Event::new("x").with_property("p", Value::List(Vec::new())).encode();
+    vec![
+        ("Value", shown(&Value::Null)),
+        ("Kind", shown(&Kind::Null)),
+        ("Array", shown(&Array::strings(["text"]))),
+        ("ArrayError", shown(&ArrayError::DescribedKind)),
+        ("DecodeError", shown(&DecodeError::Truncated { at: 0, expected: "a value" })),
+        ("EncodeError", shown(&not_simple.expect_err("a list"))),
+        ("Header", shown(&Header::default())),
+        ("Properties", shown(&Properties::default())),
+        ("MessageId", shown(&MessageId::from(1_u64))),
+        ("Annotations", shown(&Annotations::default())),
+        ("LastEnqueued", shown(&last)),
+        ("ReceivedError", shown(&ReceivedError::Annotation { name: "x-opt-offset" })),
+    ]
+}
+
+async fn of_the_client(emulator: &Emulator) -> Shown {
+    let [with_key, with_token] = connection_strings();
+    let options = Options::default();
+    let mut shown_types = Vec::new();
+    for text in [with_token, with_key] {
+        let connection_string = ConnectionString::parse(&text).expect("well-formed");
+        let opened = Connection::open_over(emulator.connect(), &connection_string, &options).await;
+        let connection = opened.expect("opens");
+        let sender = connection.sender(HUB).await.expect("authorized");
+        let mut receiver = connection.receiver(HUB, "0", &ReceiverOptions::default()).await.expect("authorized");
+        let batch = batch_of(sender.batch(), ["event"]);
+        let accepted = connection.partition_sender(HUB, "0").await.expect("attached").send(batch).await;
+        let refused = sender.send(sender.batch()).await;
+        let properties = connection.event_hub_properties(HUB).await.expect("told");
+        shown_types.extend([
+            ("Accepted", shown(&accepted.expect("accepted"))),
+            ("SendError", shown(&refused.expect_err("an empty batch"))),
+            ("ReceivedEvent", shown(&receiver.recv().await.expect("an event"))),
+            ("EventHubProperties", shown(&properties)),
+            ("PartitionProperties", shown(&connection.partition_properties(HUB, "0").await.expect("told"))),
+            ("Receiver", shown(&receiver)),
+            ("Sender", shown(&sender)),
+            ("Connection", shown(&connection)),
+        ]);
+    }
+    shown_types.extend([
+        ("Options", shown(&options)),
+        ("ReceiverOptions", shown(&ReceiverOptions::default())),
+        ("Error", shown(&Error::ShutDown)),
+        ("Scope", shown(&Scope::Link)),
+        ("Step", shown(&Step::Authorize)),
+        ("Fault", shown(&Fault::Caller)),
+    ]);
+    shown_types
+}
+
+async fn of_the_emulator(emulator: &Emulator) -> Shown {
+    let listening = emulator.listen("127.0.0.1:0").await.expect("a free port");
+    let stored: Vec<StoredEvent> = emulator.events(HUB).expect("the hub is there");
+    assert!(!stored.is_empty());
+    vec![
+        ("Builder", shown(&builder())),
+        ("BuildError", shown(&builder().rule(RULE, KEY).build().expect_err("twice"))),
+        ("Tier", shown(&Tier::Basic)),
+        ("AccessRule", shown(&rule())),
+        ("Emulator", shown(emulator) + &emulator.limits().to_string()),
+        ("Listening", shown(&listening)),
+        ("StoredEvent", shown(&stored)),
+        ("Totals", shown(&emulator.totals())),
+    ]
+}
+
+#[tokio::test]
+async fn no_public_type_shows_a_secret() {
+    let emulator = builder().build().expect("it can be built");
+    let mut shown_types = of_the_wire();
+    shown_types.extend(of_the_client(&emulator).await);
+    shown_types.extend(of_the_emulator(&emulator).await);
+    for (name, text) in &shown_types {
+        assert_clean(name, text);
+    }
+    let looked_at: BTreeSet<String> = shown_types.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let public = public_types();
+    let forgotten: Vec<_> = public.difference(&looked_at).collect();
+    assert!(forgotten.is_empty(), "show one of each here, made with secrets if it can hold one: {forgotten:?}");
+    let gone: Vec<_> = looked_at.difference(&public).collect();
+    assert!(gone.is_empty(), "no such type: {gone:?}");
+}
+
+/// What `unwrap` and `expect` say of what they did not expect.
+#[test]
+fn panics_show_no_secret() {
+    let [with_key, with_token] = connection_strings();
+    let parsed = || ConnectionString::parse(&with_key);
+    assert_panic_clean(|| _ = parsed().unwrap_err());
+    assert_panic_clean(|| _ = ConnectionString::parse(&with_token).expect_err("a refusal"));
+    assert_panic_clean(|| _ = ConnectionString::parse(&token()).unwrap());
+    assert_panic_clean(|| _ = SasToken::parse(&token()).unwrap_err());
+    assert_panic_clean(|| assert_eq!(format!("{:?}", parsed()), "Ok"));
+    assert_panic_clean(|| _ = builder().rule(RULE, KEY).build().unwrap());
+    assert_panic_clean(|| panic!("{:?}", SendError::NotSent { batch: Batch::new(1), cause: Error::ShutDown }));
+}
+
+#[track_caller]
+fn assert_panic_clean(panic: impl FnOnce()) {
+    let payload = catch_unwind(AssertUnwindSafe(panic)).expect_err("it panics");
+    assert_clean("a panic", payload.downcast_ref::<String>().expect("a message"));
+}
