@@ -27,6 +27,10 @@ impl Seen {
         self.0.insert(variant(&format!("{error:?}")));
     }
 
+    fn has(&self, variant: &str) -> bool {
+        self.0.contains(variant)
+    }
+
     /// All variants of the enum `name` have been seen, but for those `left_out`.
     #[track_caller]
     fn assert_all(&self, name: &str, left_out: &[&str]) {
@@ -173,6 +177,8 @@ fn errors_of_the_builder_show_no_secret() {
         builder().throughput_units(0),
         builder().idle_timeout(second),
         builder().retention(Duration::ZERO),
+        builder().max_frame_size(511),
+        builder().fault(hubwire::emulator::Fault::detach("amqp:link:detach-forced", "Too early.")),
     ];
     for builder in cases {
         assert_clean("a builder", &shown(&builder));
@@ -287,7 +293,16 @@ async fn errors_of_the_client_show_no_secret() {
     let refused = "Endpoint=sb://127.0.0.1:1;UseDevelopmentEmulator=true;SharedAccessKeyName=n;SharedAccessKey=";
     let refused = parsed(&format!("{refused}{KEY}"));
     seen.note(&Connection::open(&refused, &Options::default()).await.expect_err("nobody listens"));
+    let nobody = ConnectionString::of_namespace("localhost").expect("a host");
+    let opened = Connection::open_over(builder().build().expect("built").connect(), &nobody, &options()).await;
+    seen.note(&opened.expect("opens").sender(HUB).await.expect_err("no credential"));
+    full_window(&mut seen, &mut sent).await;
     let not_had = [
+        // Seen below, over sockets.
+        "Setting",
+        "ProxyRefused",
+        "WebSocketRefused",
+        "NotHttp",
         // They need a name server, a TLS peer, and a build without TLS; `tests/tls.rs` and the command's runs see TLS.
         "Resolve",
         "Tls",
@@ -298,4 +313,61 @@ async fn errors_of_the_client_show_no_secret() {
     ];
     seen.assert_all("Error", &not_had);
     sent.assert_all("SendError", &[]);
+}
+
+/// A batch for which there is no room.
+async fn full_window(seen: &mut Seen, sent: &mut Seen) {
+    let emulator = builder().build().expect("it can be built");
+    let [text, _] = connection_strings();
+    let narrow = options().max_in_flight_batches(1);
+    let connection = Connection::open_over(emulator.connect(), &parsed(&text), &narrow).await.expect("opens");
+    let sender = connection.sender(HUB).await.expect("attached");
+    emulator.inject(hubwire::emulator::Fault::never_settle());
+    let (first, second) = tokio::join!(
+        sender.send(batch_of(sender.batch(), ["first"])),
+        sender.try_send(batch_of(sender.batch(), ["second"]))
+    );
+    sent.note(&first.expect_err("never settled"));
+    let second = second.expect_err("no room");
+    sent.note(&second);
+    let SendError::NotSent { cause, .. } = second else { panic!("{second:?}") };
+    seen.note(&cause);
+}
+
+/// A peer on a socket that answers the first connection with `bytes`; its port.
+fn answers(bytes: &'static [u8]) -> u16 {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        let _ = stream.read(&mut [0; 4_096]);
+        let _ = stream.write_all(bytes);
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    port
+}
+
+#[tokio::test]
+async fn errors_of_the_ways_in_show_no_secret() {
+    let mut seen = Seen::default();
+    let [text, _] = connection_strings();
+    let proxy = |port: u16| format!("http://user:{KEY}@127.0.0.1:{port}");
+    let refusing = answers(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
+    let forbidding = answers(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+    let strange = answers(b"SSH-2.0-OpenSSH_9.9\r\n");
+    let at = |port: u16| text.replace("localhost", &format!("127.0.0.1:{port}"));
+    let socket = hubwire::Transport::WebSocket;
+    for (text, options) in [
+        (text.clone(), Options::default().http_proxy(format!("ftp://user:{KEY}@host:1"))),
+        (text.clone(), Options::default().http_proxy(proxy(refusing))),
+        (text.clone(), Options::default().http_proxy(proxy(strange))),
+        (at(forbidding), Options::default().transport(socket)),
+    ] {
+        assert_clean("the options", &shown(&options));
+        seen.note(&Connection::open(&parsed(&text), &options).await.expect_err("no way in"));
+    }
+    for variant in ["Setting", "ProxyRefused", "WebSocketRefused", "NotHttp"] {
+        assert!(seen.has(variant), "{variant} was not seen");
+    }
 }

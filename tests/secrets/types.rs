@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use hubwire::emulator::{AccessRule, Builder, Emulator, StoredEvent, Tier};
+use hubwire::emulator::{
+    AccessRule, Activity, Builder, ConnectionCounts, Emulator, Fault as EmulatedFault, LinkRole, Stage, StoredEvent,
+    Tier, TlsIdentity,
+};
 use hubwire::wire::batch::{BatchReader, PartitionKeyError};
 use hubwire::wire::condition::Recovery;
 use hubwire::wire::connection_string::{EndpointPart, EventHubNameError, Key, Warning};
@@ -13,8 +16,8 @@ use hubwire::wire::sas::{Field, SasToken};
 use hubwire::wire::secret::Secret;
 use hubwire::wire::value::{Array, ArrayError, DecodeError, Kind, Value};
 use hubwire::{
-    Batch, Connection, ConnectionString, Error, Fault, LastEnqueued, Options, Position, ReceiverOptions, Scope,
-    SendError, Step, TryAdd,
+    Batch, Connection, ConnectionEvent, ConnectionString, Error, Fault, IdleLinks, LastEnqueued, Options, Position,
+    ReceiverOptions, Retry, Roots, Scope, SendError, Step, Token, TokenError, Transport, TryAdd,
 };
 
 use crate::forms::{KEY, RULE, assert_clean, shown, token};
@@ -101,7 +104,11 @@ fn without_secrets() -> Shown {
 
 async fn of_the_client(emulator: &Emulator) -> Shown {
     let [with_key, with_token] = connection_strings();
-    let options = Options::default();
+    let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let watching = std::sync::Arc::clone(&told);
+    let options = Options::default().on_event(move |event: &ConnectionEvent| {
+        watching.lock().expect("not poisoned").push(shown(event) + &event.to_string());
+    });
     let mut shown_types = Vec::new();
     for text in [with_token, with_key] {
         let connection_string = ConnectionString::parse(&text).expect("well-formed");
@@ -122,10 +129,21 @@ async fn of_the_client(emulator: &Emulator) -> Shown {
             ("Receiver", shown(&receiver)),
             ("Sender", shown(&sender)),
             ("Connection", shown(&connection)),
+            ("Counters", shown(&connection.counters())),
         ]);
     }
+    let lines = told.lock().expect("not poisoned").clone();
+    assert!(lines.len() > 6, "{lines:?}");
+    shown_types.extend(lines.into_iter().map(|line| ("ConnectionEvent", line)));
+    let with_login = options.http_proxy(format!("http://user:{KEY}@proxy.example:3128"));
     shown_types.extend([
-        ("Options", shown(&options)),
+        ("Options", shown(&with_login)),
+        ("Transport", shown(&Transport::Tcp)),
+        ("Roots", shown(&Roots::Bundled)),
+        ("IdleLinks", shown(&IdleLinks::Restore)),
+        ("Retry", shown(&Retry::default())),
+        ("Token", shown(&Token::jwt(KEY, std::time::UNIX_EPOCH)) + &shown(&Token::shared_access_signature(&signed()))),
+        ("TokenError", shown(&TokenError::transient("the source is away"))),
         ("ReceiverOptions", shown(&ReceiverOptions::default())),
         ("Error", shown(&Error::ShutDown)),
         ("Scope", shown(&Scope::Link)),
@@ -135,7 +153,38 @@ async fn of_the_client(emulator: &Emulator) -> Shown {
     shown_types
 }
 
+fn signed() -> SasToken {
+    SasToken::parse(&token()).expect("a token")
+}
+
+/// All that an emulator tells of a client that publishes with the key, and of one that is refused.
+async fn activities() -> Shown {
+    let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let watching = std::sync::Arc::clone(&told);
+    let emulator = builder()
+        .on_activity(move |activity: &Activity| {
+            watching.lock().expect("not poisoned").push(shown(activity) + &activity.to_string());
+        })
+        .build()
+        .expect("it can be built");
+    let [with_key, with_token] = connection_strings();
+    for text in [&with_key, &with_token, &with_key.replace(RULE, "nobody")] {
+        let connection_string = ConnectionString::parse(text).expect("well-formed");
+        let opened = Connection::open_over(emulator.connect(), &connection_string, &Options::default()).await;
+        let connection = opened.expect("opens");
+        if let Ok(sender) = connection.sender(HUB).await {
+            sender.send(batch_of(sender.batch(), ["event"])).await.expect("accepted");
+        }
+        connection.close().await;
+    }
+    let lines = told.lock().expect("not poisoned").clone();
+    assert!(lines.len() > 10, "{lines:?}");
+    lines.into_iter().map(|line| ("Activity", line)).collect()
+}
+
 async fn of_the_emulator(emulator: &Emulator) -> Shown {
+    let identity = TlsIdentity::generate(["localhost"]).expect("it can be made");
+    let health = emulator.listen_health("127.0.0.1:0").await.expect("a free port");
     let listening = emulator.listen("127.0.0.1:0").await.expect("a free port");
     let stored: Vec<StoredEvent> = emulator.events(HUB).expect("the hub is there");
     assert!(!stored.is_empty());
@@ -148,6 +197,15 @@ async fn of_the_emulator(emulator: &Emulator) -> Shown {
         ("Listening", shown(&listening)),
         ("StoredEvent", shown(&stored)),
         ("Totals", shown(&emulator.totals())),
+        ("Fault", shown(&EmulatedFault::reject("amqp:not-allowed", "no"))),
+        ("FaultError", shown(&"reject nth=x".parse::<EmulatedFault>().expect_err("no number"))),
+        ("ScriptError", shown(&EmulatedFault::script("reject nth=x").expect_err("no number"))),
+        ("Stage", shown(&Stage::Attach)),
+        ("LinkRole", shown(&LinkRole::Publisher)),
+        ("ConnectionCounts", shown(&ConnectionCounts::default())),
+        ("ListeningHealth", shown(&health)),
+        ("TlsIdentity", shown(&identity)),
+        ("TlsIdentityError", shown(&TlsIdentity::from_pem(KEY.as_bytes(), KEY.as_bytes()).expect_err("no PEM"))),
     ]
 }
 
@@ -157,6 +215,7 @@ async fn no_public_type_shows_a_secret() {
     let mut shown_types = of_the_wire();
     shown_types.extend(of_the_client(&emulator).await);
     shown_types.extend(of_the_emulator(&emulator).await);
+    shown_types.extend(activities().await);
     for (name, text) in &shown_types {
         assert_clean(name, text);
     }
