@@ -84,12 +84,43 @@ impl Subject {
             allowance: 4 * ANSWER_LEN,
             said: 0,
         };
-        if input.is_chosen() {
-            subject.on_its_way.extend_from_slice(&peer::greeting(role == Role::Client));
-            subject.arrive(usize::MAX);
-            subject.look();
+        let depth = input.below(4);
+        if depth > 0 {
+            let greeting = peer::greeting(role == Role::Client, input);
+            subject.hear(&greeting);
         }
+        if depth > 1 {
+            subject.begin(role, input.number());
+        }
+        subject.look();
         subject
+    }
+
+    /// A session with a link in each direction.
+    fn begin(&mut self, role: Role, credit: u32) {
+        if role == Role::Client {
+            let Some(session) = self.connection.begin() else { return };
+            self.sessions.push(session);
+            for (name, role) in [("a", LinkRole::Sender), ("b", LinkRole::Receiver)] {
+                let link = self.connection.attach(session, &Attach::new(name.into(), role));
+                self.links.extend(link.expect("a name of one letter fits"));
+            }
+        }
+        self.hear(&peer::session((role == Role::Client).then_some(0)));
+        self.note_events();
+        for link in self.links.clone() {
+            self.connection.accept(link, &Accept::default());
+            self.connection.set_credit(link, credit);
+        }
+        self.sessions.extend(self.links.first().map(|link| link.session));
+        self.hear(&peer::credit(credit));
+        self.allowance += 8 * ANSWER_LEN;
+    }
+
+    /// The peer's words arrive at once.
+    fn hear(&mut self, said: &[u8]) {
+        self.on_its_way.extend_from_slice(said);
+        self.arrive(usize::MAX);
     }
 
     fn step(&mut self, input: &mut Input<'_>) {
@@ -97,8 +128,7 @@ impl Subject {
             0 => self.on_its_way.extend_from_slice(input.bytes()),
             1..=3 => {
                 let said = peer::next(input);
-                self.on_its_way.extend_from_slice(&said);
-                self.arrive(usize::MAX);
+                self.hear(&said);
             }
             4 => {
                 let said = peer::next(input);

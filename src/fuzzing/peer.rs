@@ -34,11 +34,11 @@ pub(super) fn next(input: &mut Input<'_>) -> Bytes {
     }
 }
 
-/// All that a server, or a client, says until it is open.
-pub(super) fn greeting(is_server: bool) -> Vec<u8> {
+/// All that a server, or a client, says until it is open; what its open says is chosen.
+pub(super) fn greeting(is_server: bool, input: &mut Input<'_>) -> Vec<u8> {
     let steps =
         if is_server { [mechanisms("ANONYMOUS"), outcome(SaslCode::Ok)].concat() } else { init("ANONYMOUS").into() };
-    let open = encoded(0, &open(&mut Input::new(&[])));
+    let open = encoded(0, &open(input));
     [&SASL_HEADER[..], &steps, &AMQP_HEADER, &open].concat()
 }
 
@@ -67,6 +67,31 @@ fn sasl_frame(performative: &impl serde_amqp::serde::Serialize) -> Bytes {
     let mut out = bytes::BytesMut::new();
     put_sasl(&mut out, performative).expect("it fits");
     out.freeze()
+}
+
+/// A session on channel 0, and in it two links, of handles 0 and 1 and of either direction. Those that a client has asked
+/// for are answered in this way, and a server is asked for them: `remote_channel` tells which.
+pub(super) fn session(remote_channel: Option<u16>) -> Vec<u8> {
+    let nothing = &mut Input::new(&[]);
+    let begin = Begin { remote_channel, incoming_window: 100, handle_max: Handle(3), ..begin(nothing) };
+    let attach = |handle: u32, role: Role, nothing: &mut Input<'_>| Attach {
+        name: ["a", "b"][handle as usize].into(),
+        handle: Handle(handle),
+        initial_delivery_count: (role == Role::Sender).then_some(0),
+        role,
+        source: Some(Box::default()),
+        target: Some(Box::new(TargetArchetype::Target(Target::default()))),
+        ..attach(nothing)
+    };
+    let (to_peer, to_us) = (attach(0, Role::Receiver, nothing), attach(1, Role::Sender, nothing));
+    [encoded(0, &begin), encoded(0, &to_peer), encoded(0, &to_us)].concat()
+}
+
+/// The peer takes so many deliveries on the link of handle 0.
+pub(super) fn credit(credit: u32) -> Vec<u8> {
+    let nothing = &mut Input::new(&[]);
+    let flow = Flow { handle: Some(Handle(0)), link_credit: Some(credit), incoming_window: 100, ..flow(nothing) };
+    encoded(0, &flow).into()
 }
 
 /// Without input: frames of 512 bytes, channel 0 alone.
