@@ -36,7 +36,8 @@ fn frames(pieces: [&[u8]; 2], limit: u32) -> Vec<String> {
                 }
             }
         }
-        assert!(buffer.capacity() <= (limit as usize + piece.len()) * 2 + 64, "{} bytes", buffer.capacity());
+        let most = (limit as usize + pieces[0].len() + pieces[1].len()) * 2 + 64;
+        assert!(buffer.capacity() <= most, "{} bytes", buffer.capacity());
     }
     found
 }
