@@ -184,6 +184,7 @@ impl Connection {
     /// # Cancel
     /// As of [`sender`](Self::sender).
     pub async fn partition_sender(&self, event_hub: &str, partition_id: &str) -> Result<Sender, Error> {
+        check_partition_id(partition_id)?;
         let address = format!("{event_hub}/Partitions/{partition_id}");
         self.attach_sender(event_hub, address, Some(partition_id.to_owned())).await
     }
@@ -280,6 +281,16 @@ impl Inner {
     pub(super) fn places_of(&self, batch_len: usize) -> u32 {
         u32::try_from(batch_len.min(byte_places(&self.options))).unwrap_or(u32::MAX)
     }
+}
+
+pub(super) fn check_partition_id(id: &str) -> Result<(), Error> {
+    check_name(id, "partition id")
+}
+
+/// Whether a part of an address can be one: what cannot would travel in it, and come back in the hub's words.
+pub(super) fn check_name(name: &str, what: &'static str) -> Result<(), Error> {
+    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-_$".contains(&byte);
+    if name.is_empty() || !name.bytes().all(in_name) { Err(Error::InvalidName { what }) } else { Ok(()) }
 }
 
 /// As many as one batch can take at once, and no more than there can be.

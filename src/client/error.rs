@@ -10,6 +10,7 @@ use crate::wire::batch::Batch;
 use crate::wire::condition::{self, Recovery};
 use crate::wire::connection_string::EventHubNameError;
 use crate::wire::frame::PeerError;
+use crate::wire::secret;
 
 /// Which part of the connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +122,12 @@ pub enum Error {
     /// The event hub's name cannot be one.
     #[error(transparent)]
     EventHubName(#[from] EventHubNameError),
+    /// A consumer group or a partition's id that cannot be one. It may be a connection string by mistake, and is not shown.
+    #[error("that {what} cannot be one; use letters, digits, `.`, `-` and `_`")]
+    InvalidName {
+        /// What it was to be.
+        what: &'static str,
+    },
     /// The host's name has no address.
     #[error("cannot resolve {host}: {source}; check the name (namespace, endpoint or proxy), and DNS")]
     Resolve {
@@ -363,6 +370,7 @@ impl Error {
             | Self::Setting { .. }
             | Self::ProxyRefused { .. }
             | Self::EventHubName(_)
+            | Self::InvalidName { .. }
             | Self::EmptyBatch
             | Self::BatchTooLarge { .. }
             | Self::KeyOnPartition
@@ -464,7 +472,8 @@ impl Error {
 
 /// The peer's condition and description, empty where it gave none.
 pub(super) fn words(error: Option<PeerError>) -> (String, String) {
-    error.map_or_else(Default::default, |error| (error.condition, error.description.unwrap_or_default()))
+    let masked = |description: Option<String>| description.map_or_else(String::new, |words| secret::masked(&words));
+    error.map_or_else(Default::default, |error| (error.condition, masked(error.description)))
 }
 
 fn is_callers(condition: &str) -> bool {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::cbs::Cbs;
-use super::connection::Connection;
+use super::connection::{Connection, check_partition_id};
 use super::deadline::Deadline;
 use super::driver::Command;
 use super::error::{self, Error, Scope, Step};
@@ -46,6 +46,7 @@ impl Connection {
         event_hub: &str,
         partition_id: &str,
     ) -> Result<PartitionProperties, Error> {
+        check_partition_id(partition_id)?;
         let query = Query::Partition { event_hub: event_hub.to_owned(), partition_id: partition_id.to_owned() };
         PartitionProperties::of_value(&self.ask_management(query).await?).map_err(lacking)
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::connection::{Connection, Inner};
+use super::connection::{Connection, Inner, check_name, check_partition_id};
 use super::deadline::Deadline;
 use super::driver::{Command, LinkTerms, ReceiverTerms, SlotId};
 use super::error::Error;
@@ -152,6 +152,8 @@ impl Connection {
         options: &ReceiverOptions,
     ) -> Result<Receiver, Error> {
         check_event_hub_name(event_hub)?;
+        check_partition_id(partition_id)?;
+        check_name(&options.consumer_group, "consumer group")?;
         let (sender, events) = mpsc::unbounded_channel();
         let group = &options.consumer_group;
         let terms = ReceiverTerms {

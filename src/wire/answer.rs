@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::event::{Event, MessageId};
+use super::secret::masked;
 use super::value::{DecodeError, Value};
 
 /// A hub's answer to a request.
@@ -32,7 +33,7 @@ impl Answer {
         Ok(Self {
             correlation_id,
             status: property("status-code", "statusCode").and_then(Value::as_i64).unwrap_or(0),
-            description: text(property("status-description", "statusDescription")),
+            description: masked(&text(property("status-description", "statusDescription"))),
             condition: text(property("error-condition", "errorCondition")),
             body: answer.value().cloned().unwrap_or(Value::Null),
         })

@@ -58,6 +58,34 @@ pub(crate) fn printable(name: &str) -> &str {
     if name.contains(odd) { MASK } else { name }
 }
 
+/// A peer's words, fit to print: what follows `sig=`, `SharedAccessKey=` or looks like a web token is masked. A hub quotes
+/// no token, but what stands between may say anything.
+pub(crate) fn masked(words: &str) -> String {
+    let lower = words.to_ascii_lowercase();
+    let starts = ["sig=", "sharedaccesskey=", "eyj"];
+    let mut out = String::with_capacity(words.len());
+    let mut at = 0;
+    while let Some((start, skip)) =
+        starts.iter().filter_map(|mark| Some((lower[at..].find(mark)? + at, mark))).min().map(
+            // A web token is masked from its first letter on, the others behind their names.
+            |(start, mark)| if *mark == "eyj" { (start, 0) } else { (start, mark.len()) },
+        )
+    {
+        let from = start + skip;
+        let ends = |c: char| c.is_whitespace() || matches!(c, '&' | ';' | '"' | '\'' | ',' | ')' | '>');
+        let len = words[from..].find(ends).unwrap_or(words.len() - from);
+        out += &words[at..from];
+        // A word that begins so and is no token is short.
+        if skip == 0 && len < 20 {
+            out += &words[from..from + len]
+        } else {
+            out += MASK
+        }
+        at = from + len;
+    }
+    out + &words[at..]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +109,22 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(printable(name), shown, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_peers_words_are_kept_and_secrets_in_them_are_not() {
+        for (words, shown) in [
+            ("", ""),
+            ("no token here", "no token here"),
+            ("sr=x&sig=abc%2F&se=1", "sr=x&sig=***&se=1"),
+            ("SIG=abc SharedAccessKey=k2V5=;x", "SIG=*** SharedAccessKey=***;x"),
+            ("sig=", "sig=***"),
+            ("é sig=é", "é sig=***"),
+            ("token eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.e30.c2ln, refused", "token ***, refused"),
+            ("eyjafjallajokull", "eyjafjallajokull"),
+        ] {
+            assert_eq!(masked(words), shown, "{words}");
         }
     }
 }

@@ -223,6 +223,11 @@ async fn refusals(seen: &mut Seen, sent: &mut Seen) {
         let connection = open(&emulator, &text).await;
         seen.note(&connection.sender(&text).await.expect_err("no name"));
         seen.note(&connection.partition_sender(HUB, "9").await.expect_err("no partition"));
+        seen.note(&connection.partition_sender(HUB, &text).await.expect_err("no id"));
+        seen.note(&connection.partition_properties(HUB, &text).await.expect_err("no id"));
+        let group = ReceiverOptions::default().consumer_group(&text);
+        seen.note(&connection.receiver(HUB, "0", &group).await.expect_err("no group"));
+        seen.note(&connection.receiver(HUB, &text, &ReceiverOptions::default()).await.expect_err("no id"));
         seen.note(&connection.partition_properties(HUB, "9").await.expect_err("no partition"));
         let group = ReceiverOptions::default().consumer_group("g".repeat(70_000));
         seen.note(&connection.receiver(HUB, "0", &group).await.expect_err("too long"));
@@ -297,6 +302,7 @@ async fn errors_of_the_client_show_no_secret() {
     let opened = Connection::open_over(builder().build().expect("built").connect(), &nobody, &options()).await;
     seen.note(&opened.expect("opens").sender(HUB).await.expect_err("no credential"));
     full_window(&mut seen, &mut sent).await;
+    echoes(&mut seen).await;
     let not_had = [
         // Seen below, over sockets.
         "Setting",
@@ -313,6 +319,24 @@ async fn errors_of_the_client_show_no_secret() {
     ];
     seen.assert_all("Error", &not_had);
     sent.assert_all("SendError", &[]);
+}
+
+/// A peer that repeats in its own words what it was shown.
+async fn echoes(seen: &mut Seen) {
+    let emulator = builder().build().expect("it can be built");
+    let [text, _] = connection_strings();
+    let echo = format!("refused: {}", token());
+    for fault in [
+        hubwire::emulator::Fault::refuse_put_token(401, &echo),
+        hubwire::emulator::Fault::refuse_attach("amqp:unauthorized-access", &echo).nth(1),
+        hubwire::emulator::Fault::refuse_open("amqp:unauthorized-access", &echo),
+    ] {
+        emulator.inject(fault);
+        match Connection::open_over(emulator.connect(), &parsed(&text), &options()).await {
+            Ok(connection) => seen.note(&connection.sender(HUB).await.expect_err("refused")),
+            Err(error) => seen.note(&error),
+        }
+    }
 }
 
 /// A batch for which there is no room.
