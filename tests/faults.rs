@@ -12,7 +12,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 use hubwire::emulator::Emulator;
 use hubwire::{Connection, Error, Options, Scope, SendError, Sender, Step};
-use support::{HUB, batch_of, built, connection_string, emulator, now, options, restful, restful_builder, stored};
+use support::{
+    HUB, batch_of, built, connection_string, emulator, next_frame, now, options, restful, restful_builder, stored,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
 
@@ -96,21 +98,6 @@ impl Between {
     /// Says `frame` to the client, in the hub's name.
     fn say(&self, frame: &[u8]) {
         self.to_client.send(frame.to_vec()).expect("the relay is there");
-    }
-}
-
-/// Cancel: nothing is lost.
-async fn next_frame(stream: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut) -> Option<BytesMut> {
-    loop {
-        if let Some(start) = buffer.first_chunk::<4>() {
-            let len = if start == b"AMQP" { 8 } else { u32::from_be_bytes(*start) as usize };
-            if buffer.len() >= len {
-                return Some(buffer.split_to(len));
-            }
-        }
-        if stream.read_buf(buffer).await.unwrap_or(0) == 0 {
-            return None;
-        }
     }
 }
 

@@ -5,9 +5,10 @@ pub mod stage;
 
 use std::time::{Duration, SystemTime};
 
+use bytes::BytesMut;
 use hubwire::emulator::{Builder, Emulator};
 use hubwire::{Batch, Connection, ConnectionString, Options, Sender};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 /// The event hub that the tests publish to: four partitions.
 pub const HUB: &str = "telemetry";
@@ -123,4 +124,21 @@ pub fn relay(emulator: &Emulator, limit: usize, then: Then) -> DuplexStream {
         tokio::select! { () = down => {}, () = up => {} }
     });
     client
+}
+
+/// The next header or frame of `stream`, whole; `None` at its end.
+///
+/// A dropped future loses nothing: what was read stays in `buffer`.
+pub async fn next_frame(stream: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut) -> Option<BytesMut> {
+    loop {
+        if let Some(start) = buffer.first_chunk::<4>() {
+            let len = if start == b"AMQP" { 8 } else { u32::from_be_bytes(*start) as usize };
+            if buffer.len() >= len {
+                return Some(buffer.split_to(len));
+            }
+        }
+        if stream.read_buf(buffer).await.unwrap_or(0) == 0 {
+            return None;
+        }
+    }
 }

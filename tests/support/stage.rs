@@ -7,8 +7,10 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::BytesMut;
 use hubwire::emulator::Emulator;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
+
+use super::next_frame;
 
 pub const FLOW: u8 = 0x13;
 pub const DISPOSITION: u8 = 0x15;
@@ -157,21 +159,6 @@ fn is_lost(frame: &[u8], state: &Mutex<State>) -> bool {
     // Its type is AMQP, and it is neither a header nor a heartbeat.
     let is_performative = frame[5] == 0 && frame.len() > 10 && !frame.starts_with(b"AMQP");
     is_performative && state.lock().expect("no panic").lost.contains(&frame[10])
-}
-
-/// Cancel: nothing is lost.
-async fn next_frame(stream: &mut (impl AsyncRead + Unpin), buffer: &mut BytesMut) -> Option<BytesMut> {
-    loop {
-        if let Some(start) = buffer.first_chunk::<4>() {
-            let len = if start == b"AMQP" { 8 } else { u32::from_be_bytes(*start) as usize };
-            if buffer.len() >= len {
-                return Some(buffer.split_to(len));
-            }
-        }
-        if stream.read_buf(buffer).await.unwrap_or(0) == 0 {
-            return None;
-        }
-    }
 }
 
 impl ClientEnd {
