@@ -4,18 +4,23 @@
 //! unsettled. The peer is the emulator, or a sink that counts frames and settles each batch. Both run on a thread of their
 //! own, so that the slower of the two ends is what is measured. Rounds alternate, and the median counts. Beside the time
 //! stands the CPU time of the peer's thread for each batch, where the system tells it (Linux).
+//!
+//! Then hubwire's own client publishes to the emulator, packing each batch afresh, and the CPU time of each end is told: the
+//! end that uses more of it is the one that holds the other up.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use hubwire::Batch;
 use hubwire::emulator::Emulator;
 use hubwire::wire::event::{Body, Event};
 use hubwire::wire::sas::sign;
 use hubwire::wire::value::Value;
+use hubwire::{Batch, Connection, ConnectionString, Options};
+use tokio::task::JoinSet;
 
 /// The largest message, and so the largest batch.
 const BATCH_LEN: usize = 1_048_576;
@@ -43,6 +48,18 @@ fn main() {
             emulated.text(events),
             emulated.time.as_secs_f64() / sink.time.as_secs_f64(),
             emulated.cpu.as_secs_f64() / sink.cpu.as_secs_f64()
+        );
+    }
+    println!("{:>10} {:>34} {:>34} {:>14}", "event", "hubwire's client", "the emulator for it", "CPU");
+    for event_len in [100, 1_024, 60 * 1_024] {
+        let (_, events) = packed(event_len);
+        let (clients, emulated) = (0..rounds).map(|_| publish_to_emulator(event_len, batches)).unzip();
+        let (client, emulated) = (median(clients, batches), median(emulated, batches));
+        println!(
+            "{event_len:>8} B {:>34} {:>34} {:>8.2} times",
+            client.text(events),
+            emulated.text(events),
+            emulated.cpu.as_secs_f64() / client.cpu.as_secs_f64()
         );
     }
 }
@@ -280,27 +297,83 @@ fn blast(stream: &mut TcpStream, frames: &mut Frames, blast: &mut Blast, first_i
     began.elapsed()
 }
 
-fn blast_at_emulator(payload: &[u8], batches: usize) -> Took {
-    let (told, address) = std::sync::mpsc::channel::<SocketAddr>();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let builder = Emulator::builder().event_hub("telemetry", 4).retention_bytes(64 << 20);
-            let listening = builder.build().expect("a hub").listen("127.0.0.1:0").await.expect("a port");
-            told.send(listening.local_addr()).expect("a listener");
-            let _ = stopped.await;
+/// An emulator on a thread of its own.
+struct Served {
+    address: SocketAddr,
+    connection_string: String,
+    stop: tokio::sync::oneshot::Sender<()>,
+    thread: thread::JoinHandle<Duration>,
+}
+
+impl Served {
+    fn start() -> Self {
+        let (told, heard) = std::sync::mpsc::channel();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let thread = thread::spawn(move || {
+            runtime().block_on(async {
+                let builder = Emulator::builder().event_hub("telemetry", 4).retention_bytes(64 << 20);
+                let listening = builder.build().expect("a hub").listen("127.0.0.1:0").await.expect("a port");
+                told.send((listening.local_addr(), listening.connection_string(None))).expect("a listener");
+                let _ = stopped.await;
+            });
+            cpu_of_this_thread()
         });
-        cpu_of_this_thread()
-    });
-    let mut stream = TcpStream::connect(address.recv().expect("an address")).expect("a peer");
+        let (address, connection_string) = heard.recv().expect("an address");
+        Self { address, connection_string, stop, thread }
+    }
+
+    /// The CPU time that its thread has used.
+    fn stop(self) -> Duration {
+        let _ = self.stop.send(());
+        self.thread.join().expect("no panic")
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+fn blast_at_emulator(payload: &[u8], batches: usize) -> Took {
+    let served = Served::start();
+    let mut stream = TcpStream::connect(served.address).expect("a peer");
     stream.set_nodelay(true).expect("a socket");
     let mut frames = Frames::new(&stream);
     open(&mut stream, &mut frames);
     // Number 0 was the token's.
     let time = blast(&mut stream, &mut frames, &mut Blast::new(2, payload), 1, batches);
-    let _ = stop.send(());
-    Took { time, cpu: serving.join().expect("no panic") }
+    Took { time, cpu: served.stop() }
+}
+
+/// What hubwire's own client takes for batches that it packs afresh, and what the emulator takes for them.
+fn publish_to_emulator(event_len: usize, batches: usize) -> (Took, Took) {
+    let served = Served::start();
+    let to = ConnectionString::parse(&served.connection_string).expect("well-formed");
+    let client = runtime().block_on(publish(&to, event_len, batches));
+    let time = client.time;
+    (client, Took { time, cpu: served.stop() })
+}
+
+#[allow(clippy::disallowed_methods, reason = "a bench measures time")]
+async fn publish(to: &ConnectionString, event_len: usize, batches: usize) -> Took {
+    let options = Options::default().max_in_flight_batches(WINDOW);
+    let connection = Connection::open(to, &options).await.expect("a peer");
+    let sender = Arc::new(connection.sender("telemetry").await.expect("a link"));
+    let body = vec![7_u8; event_len];
+    let (began, cpu_before) = (Instant::now(), cpu_of_this_thread());
+    let (mut sends, mut spare) = (JoinSet::new(), Vec::new());
+    for _ in 0..batches {
+        if sends.len() == WINDOW {
+            spare.push(sends.join_next().await.expect("a send").expect("no panic"));
+        }
+        let mut batch = spare.pop().unwrap_or_else(|| sender.batch());
+        while batch.try_add(&body[..]).is_added() {}
+        let sender = sender.clone();
+        sends.spawn(async move { sender.send(batch).await.expect("accepted").into_batch() });
+    }
+    sends.join_all().await;
+    let took = Took { time: began.elapsed(), cpu: cpu_of_this_thread() - cpu_before };
+    connection.close().await;
+    took
 }
 
 fn blast_at_sink(payload: &[u8], batches: usize) -> Took {
