@@ -6,10 +6,12 @@
 //! stands the CPU time of the peer's thread for each batch, where the system tells it (Linux).
 //!
 //! Then hubwire's own client publishes to the emulator, packing each batch afresh, and the CPU time of each end is told: the
-//! end that uses more of it is the one that holds the other up.
+//! end that uses more of it is the one that holds the other up. First an emulator that holds as much as it may, and reads into
+//! the memory of what it drops, as in any long run; then one that touches its memory for the first time.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -19,7 +21,7 @@ use hubwire::emulator::Emulator;
 use hubwire::wire::event::{Body, Event};
 use hubwire::wire::sas::sign;
 use hubwire::wire::value::Value;
-use hubwire::{Batch, Connection, ConnectionString, Options};
+use hubwire::{Batch, Connection, ConnectionString, Options, Sender};
 use tokio::task::JoinSet;
 
 /// The largest message, and so the largest batch.
@@ -29,6 +31,10 @@ const MAX_FRAME_LEN: usize = 65_536;
 const WINDOW: usize = 8;
 const BATCHES_IN_A_ROUND: usize = 200;
 const ROUNDS: usize = 7;
+/// What the emulator holds at most.
+const RETENTION_LEN: usize = 64 << 20;
+/// Batches before a round counts: they fill what the emulator holds, so that the round finds it as a long run would.
+const BATCHES_BEFORE: usize = RETENTION_LEN / BATCH_LEN + 2 * WINDOW;
 
 fn main() {
     let is_trial = std::env::args().any(|arg| arg == "--test");
@@ -41,7 +47,7 @@ fn main() {
             sink.push(blast_at_sink(&payload, batches));
             emulated.push(blast_at_emulator(&payload, batches));
         }
-        let (sink, emulated) = (median(sink, batches), median(emulated, batches));
+        let (sink, emulated) = (median(sink), median(emulated));
         println!(
             "{event_len:>8} B {:>34} {:>34} {:>8.2} times {:>9.2}",
             sink.text(events),
@@ -50,21 +56,23 @@ fn main() {
             emulated.cpu.as_secs_f64() / sink.cpu.as_secs_f64()
         );
     }
-    println!("{:>10} {:>34} {:>34} {:>14}", "event", "hubwire's client", "the emulator for it", "CPU");
-    for event_len in [100, 1_024, 60 * 1_024] {
-        let (_, events) = packed(event_len);
-        let (clients, emulated) = (0..rounds).map(|_| publish_to_emulator(event_len, batches)).unzip();
-        let (client, emulated) = (median(clients, batches), median(emulated, batches));
-        println!(
-            "{event_len:>8} B {:>34} {:>34} {:>8.2} times",
-            client.text(events),
-            emulated.text(events),
-            emulated.cpu.as_secs_f64() / client.cpu.as_secs_f64()
-        );
+    for (is_full, title) in [(true, "full"), (false, "filling")] {
+        println!("{:>10} {:>34} {:>34} {:>14}", "event", "hubwire's client", format!("the emulator, {title}"), "CPU");
+        for event_len in [100, 1_024, 60 * 1_024] {
+            let (_, events) = packed(event_len);
+            let (clients, emulated) = (0..rounds).map(|_| publish_to_emulator(event_len, batches, is_full)).unzip();
+            let (client, emulated) = (median(clients), median(emulated));
+            println!(
+                "{event_len:>8} B {:>34} {:>34} {:>8.2} times",
+                client.text(events),
+                emulated.text(events),
+                emulated.cpu.as_secs_f64() / client.cpu.as_secs_f64()
+            );
+        }
     }
 }
 
-/// What a round of batches took: on the clock, and of the peer's CPU.
+/// What a batch took in a round of them: on the clock, and of a thread's CPU.
 #[derive(Clone, Copy)]
 struct Took {
     time: Duration,
@@ -72,24 +80,33 @@ struct Took {
 }
 
 impl Took {
+    fn of(time: Duration, cpu: Duration, batches: usize) -> Self {
+        Self { time: time / batches as u32, cpu: cpu / batches as u32 }
+    }
+
     fn text(self, events: usize) -> String {
         format!("{:.0?} ({:.0?} CPU) {}", self.time, self.cpu, rate(events, self.time))
     }
 }
 
-/// The median of each, a batch.
-fn median(rounds: Vec<Took>, batches: usize) -> Took {
+/// The median of each.
+fn median(rounds: Vec<Took>) -> Took {
     let median = |of: fn(&Took) -> Duration| {
         let mut times: Vec<Duration> = rounds.iter().map(of).collect();
         times.sort();
-        times[times.len() / 2] / batches as u32
+        times[times.len() / 2]
     };
     Took { time: median(|took| took.time), cpu: median(|took| took.cpu) }
 }
 
-/// What this thread has used so far; nothing where the system does not tell.
-fn cpu_of_this_thread() -> Duration {
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+/// Where the system tells what this thread has used, if it does.
+fn this_thread() -> PathBuf {
+    Path::new("/proc").join(std::fs::read_link("/proc/thread-self").unwrap_or_default()).join("schedstat")
+}
+
+/// What a thread has used so far; nothing where the system does not tell.
+fn cpu_of(thread: &Path) -> Duration {
+    let told = std::fs::read_to_string(thread).unwrap_or_default();
     Duration::from_nanos(told.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0))
 }
 
@@ -301,8 +318,10 @@ fn blast(stream: &mut TcpStream, frames: &mut Frames, blast: &mut Blast, first_i
 struct Served {
     address: SocketAddr,
     connection_string: String,
+    /// Where the CPU time of its thread stands.
+    cpu: PathBuf,
     stop: tokio::sync::oneshot::Sender<()>,
-    thread: thread::JoinHandle<Duration>,
+    thread: thread::JoinHandle<()>,
 }
 
 impl Served {
@@ -311,21 +330,20 @@ impl Served {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let thread = thread::spawn(move || {
             runtime().block_on(async {
-                let builder = Emulator::builder().event_hub("telemetry", 4).retention_bytes(64 << 20);
+                let builder = Emulator::builder().event_hub("telemetry", 4).retention_bytes(RETENTION_LEN as u64);
                 let listening = builder.build().expect("a hub").listen("127.0.0.1:0").await.expect("a port");
-                told.send((listening.local_addr(), listening.connection_string(None))).expect("a listener");
+                told.send((listening.local_addr(), listening.connection_string(None), this_thread()))
+                    .expect("a listener");
                 let _ = stopped.await;
             });
-            cpu_of_this_thread()
         });
-        let (address, connection_string) = heard.recv().expect("an address");
-        Self { address, connection_string, stop, thread }
+        let (address, connection_string, cpu) = heard.recv().expect("an address");
+        Self { address, connection_string, cpu, stop, thread }
     }
 
-    /// The CPU time that its thread has used.
-    fn stop(self) -> Duration {
+    fn stop(self) {
         let _ = self.stop.send(());
-        self.thread.join().expect("no panic")
+        self.thread.join().expect("no panic");
     }
 }
 
@@ -339,41 +357,67 @@ fn blast_at_emulator(payload: &[u8], batches: usize) -> Took {
     stream.set_nodelay(true).expect("a socket");
     let mut frames = Frames::new(&stream);
     open(&mut stream, &mut frames);
+    let mut pattern = Blast::new(2, payload);
     // Number 0 was the token's.
-    let time = blast(&mut stream, &mut frames, &mut Blast::new(2, payload), 1, batches);
-    Took { time, cpu: served.stop() }
+    blast(&mut stream, &mut frames, &mut pattern, 1, BATCHES_BEFORE);
+    let cpu_before = cpu_of(&served.cpu);
+    let time = blast(&mut stream, &mut frames, &mut pattern, 1 + BATCHES_BEFORE as u32, batches);
+    let took = Took::of(time, cpu_of(&served.cpu) - cpu_before, batches);
+    served.stop();
+    took
 }
 
-/// What hubwire's own client takes for batches that it packs afresh, and what the emulator takes for them.
-fn publish_to_emulator(event_len: usize, batches: usize) -> (Took, Took) {
+/// What hubwire's own client takes for batches that it packs afresh, and what the emulator takes for them: one that holds
+/// as much as it may, or one that touches its memory for the first time.
+fn publish_to_emulator(event_len: usize, batches: usize, is_full: bool) -> (Took, Took) {
     let served = Served::start();
     let to = ConnectionString::parse(&served.connection_string).expect("well-formed");
-    let client = runtime().block_on(publish(&to, event_len, batches));
-    let time = client.time;
-    (client, Took { time, cpu: served.stop() })
+    let took = runtime().block_on(async {
+        let publisher = Publisher::open(&to).await;
+        publisher.publish(event_len, if is_full { BATCHES_BEFORE } else { WINDOW }).await;
+        let batches = if is_full { batches } else { batches.min(RETENTION_LEN / BATCH_LEN - WINDOW) };
+        let cpu_before = cpu_of(&served.cpu);
+        let client = publisher.publish(event_len, batches).await;
+        let emulated = Took { time: client.time, cpu: (cpu_of(&served.cpu) - cpu_before) / batches as u32 };
+        publisher.connection.close().await;
+        (client, emulated)
+    });
+    served.stop();
+    took
 }
 
-#[allow(clippy::disallowed_methods, reason = "a bench measures time")]
-async fn publish(to: &ConnectionString, event_len: usize, batches: usize) -> Took {
-    let options = Options::default().max_in_flight_batches(WINDOW);
-    let connection = Connection::open(to, &options).await.expect("a peer");
-    let sender = Arc::new(connection.sender("telemetry").await.expect("a link"));
-    let body = vec![7_u8; event_len];
-    let (began, cpu_before) = (Instant::now(), cpu_of_this_thread());
-    let (mut sends, mut spare) = (JoinSet::new(), Vec::new());
-    for _ in 0..batches {
-        if sends.len() == WINDOW {
-            spare.push(sends.join_next().await.expect("a send").expect("no panic"));
-        }
-        let mut batch = spare.pop().unwrap_or_else(|| sender.batch());
-        while batch.try_add(&body[..]).is_added() {}
-        let sender = sender.clone();
-        sends.spawn(async move { sender.send(batch).await.expect("accepted").into_batch() });
+/// hubwire's own client.
+struct Publisher {
+    connection: Connection,
+    sender: Arc<Sender>,
+}
+
+impl Publisher {
+    async fn open(to: &ConnectionString) -> Self {
+        let options = Options::default().max_in_flight_batches(WINDOW);
+        let connection = Connection::open(to, &options).await.expect("a peer");
+        let sender = Arc::new(connection.sender("telemetry").await.expect("a link"));
+        Self { connection, sender }
     }
-    sends.join_all().await;
-    let took = Took { time: began.elapsed(), cpu: cpu_of_this_thread() - cpu_before };
-    connection.close().await;
-    took
+
+    #[allow(clippy::disallowed_methods, reason = "a bench measures time")]
+    async fn publish(&self, event_len: usize, batches: usize) -> Took {
+        let body = vec![7_u8; event_len];
+        let thread = this_thread();
+        let (began, cpu_before) = (Instant::now(), cpu_of(&thread));
+        let (mut sends, mut spare) = (JoinSet::new(), Vec::new());
+        for _ in 0..batches {
+            if sends.len() == WINDOW {
+                spare.push(sends.join_next().await.expect("a send").expect("no panic"));
+            }
+            let mut batch = spare.pop().unwrap_or_else(|| self.sender.batch());
+            while batch.try_add(&body[..]).is_added() {}
+            let sender = self.sender.clone();
+            sends.spawn(async move { sender.send(batch).await.expect("accepted").into_batch() });
+        }
+        sends.join_all().await;
+        Took::of(began.elapsed(), cpu_of(&thread) - cpu_before, batches)
+    }
 }
 
 fn blast_at_sink(payload: &[u8], batches: usize) -> Took {
@@ -383,7 +427,8 @@ fn blast_at_sink(payload: &[u8], batches: usize) -> Took {
     let batch_len = pattern.frames.len();
     let sink = thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("a client");
-        let mut buffer = vec![0; 65_536];
+        // As much at once as the emulator may read.
+        let mut buffer = vec![0; 262_144];
         let (mut read, mut settled) = (0, 0);
         while settled < batches {
             read += stream.read(&mut buffer).expect("a client");
@@ -395,11 +440,11 @@ fn blast_at_sink(payload: &[u8], batches: usize) -> Took {
                 settled += 1;
             }
         }
-        cpu_of_this_thread()
+        cpu_of(&this_thread())
     });
     let mut stream = TcpStream::connect(address).expect("a peer");
     stream.set_nodelay(true).expect("a socket");
     let mut frames = Frames::new(&stream);
     let time = blast(&mut stream, &mut frames, &mut pattern, 0, batches);
-    Took { time, cpu: sink.join().expect("no panic") }
+    Took::of(time, sink.join().expect("no panic"), batches)
 }

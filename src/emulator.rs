@@ -70,6 +70,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::sync::watch;
 
 use crate::clock::{self, WallClock};
+use crate::spares::Spares;
 use crate::wire::frame::PeerError;
 
 pub use activity::{Activity, ConnectionCounts, LinkRole, Transport};
@@ -106,6 +107,8 @@ pub struct Emulator {
 struct Shared {
     namespace: Namespace,
     store: Mutex<Store>,
+    /// What connections read into, and the store gives back.
+    spares: Arc<Spares>,
     readers: Mutex<Readers>,
     throttle: Option<Mutex<Throttle>>,
     faults: Arc<Faults>,
@@ -326,6 +329,7 @@ impl Shared {
             listener,
             throttle: namespace.limits.throughput_units.map(|units| Mutex::new(Throttle::new(units))),
             namespace,
+            spares: Arc::clone(&store.spares),
             store: Mutex::new(store),
             readers: Mutex::default(),
             faults: Arc::new(Faults::new(faults, clock::now())),

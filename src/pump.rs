@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use tokio::time::Sleep;
 
 use crate::clock;
 use crate::engine::Connection;
+use crate::spares::Spares;
 
 /// Slices handed to one vectored write.
 const WRITE_SLICES: usize = 32;
@@ -27,6 +29,8 @@ pub(crate) struct Pump<S> {
     stream: S,
     input: BytesMut,
     read_len: usize,
+    /// Where the next buffer comes from, if not from the allocator.
+    spares: Option<Arc<Spares>>,
     /// Bytes were written since the last flush.
     unflushed: bool,
     /// Why the stream is of no more use.
@@ -47,12 +51,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             stream,
             input: BytesMut::new(),
             read_len,
+            spares: None,
             unflushed: false,
             failure: None,
             timer,
             patience: None,
             stuck_since: None,
         }
+    }
+
+    /// The same, with buffers from `spares`: whoever keeps what was read gives it back there.
+    #[cfg(feature = "emulator")]
+    pub(crate) fn reading_into(mut self, spares: Arc<Spares>) -> Self {
+        self.spares = Some(spares);
+        self
     }
 
     /// The same, but a stream that takes no byte of what waits for so long has failed: a peer may live and not read.
@@ -178,7 +190,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             if self.engine.is_waiting() && self.input.len() >= self.read_len {
                 return Ok(already > 0);
             }
-            self.input.reserve(self.read_len);
+            self.make_room();
             let stream = Pin::new(&mut self.stream);
             match tokio_util::io::poll_read_buf(stream, cx, &mut self.input) {
                 Poll::Pending => return Ok(already > 0),
@@ -191,6 +203,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             }
         }
         Ok(true)
+    }
+
+    /// Makes room for the next read: in the buffer as it is, in what of it is free again, or in another one.
+    fn make_room(&mut self) {
+        let wanted = self.engine.missing(&self.input).unwrap_or(self.read_len);
+        if self.input.try_reclaim(wanted) {
+            return;
+        }
+        match &self.spares {
+            Some(spares) => {
+                let mut next = spares.take(self.input.len() + wanted.max(self.read_len));
+                next.extend_from_slice(&self.input);
+                self.input = next;
+            }
+            None => self.input.reserve(wanted.max(self.read_len)),
+        }
     }
 
     fn poll_time(&mut self, cx: &mut Context<'_>, wake: Option<Instant>) -> Poll<()> {

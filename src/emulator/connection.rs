@@ -54,7 +54,8 @@ where
     let started = clock::now();
     let config = config(shared.next_serial(), &shared.namespace.limits);
     let stream = Faulty::new(stream, Arc::clone(&shared.faults));
-    let mut pump = Pump::new(Connection::new(config, started).asking(), stream, READ_LEN);
+    let engine = Connection::new(config, started).asking();
+    let mut pump = Pump::new(engine, stream, READ_LEN).reading_into(Arc::clone(&shared.spares));
     let mut peer = Peer::new(shared, number, origin, started);
     let mailbox = Arc::clone(&peer.mailbox);
     while !pump.engine.is_closed() {

@@ -14,8 +14,8 @@ use crate::wire::event::Event;
 use crate::wire::frame::PeerError;
 
 /// Messages below this many bytes are moved to memory of their own. What arrives is a slice of the connection's read
-/// buffer, and an event of 50 bytes must not keep 64 KiB alive; a larger message is worth its buffer.
-const OWN_MEMORY_BELOW: usize = 32 * 1024;
+/// buffer, and an event of 50 bytes must not keep 256 KiB alive; a larger message is worth its buffer.
+const OWN_MEMORY_BELOW: usize = 64 * 1024;
 
 /// A message, and where in it its events are: they stand as they were encoded by the publisher.
 #[derive(Debug)]

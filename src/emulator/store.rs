@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
+use crate::spares::Spares;
 use crate::wire::condition;
 use crate::wire::event::Event;
 use crate::wire::frame::PeerError;
@@ -17,6 +18,9 @@ use crate::wire::value::DecodeError;
 use super::namespace::{Destination, Hub};
 use super::publication::{Publication, Span};
 use super::selector::Position;
+
+/// Buffers of dropped events that wait for the next read.
+const MAX_SPARES: usize = 64;
 
 /// An event as a hub holds it.
 #[derive(Clone, Debug)]
@@ -104,6 +108,8 @@ pub(super) struct Store {
     held: u64,
     /// Every chunk in the order of its coming; those that went before their turn are still listed.
     order: VecDeque<Place>,
+    /// Where the memory of dropped events goes.
+    pub(super) spares: Arc<Spares>,
 }
 
 /// Where a chunk is.
@@ -176,6 +182,7 @@ impl Store {
             retention,
             held: 0,
             order: VecDeque::new(),
+            spares: Arc::new(Spares::new(MAX_SPARES)),
         }
     }
 
@@ -250,6 +257,9 @@ impl Store {
         if let Some(chunk) = self.hubs[hub].partitions[partition].chunks.pop_front() {
             self.held -= chunk.memory();
             self.totals.expired += chunk.len() as u64;
+            for part in chunk.message.parts {
+                self.spares.give_back(part.bytes);
+            }
         }
         // What went before its turn need not wait for it to be forgotten.
         if self.order.len() > 1_024 && self.order.len() > 2 * self.chunk_count() {
@@ -597,6 +607,22 @@ mod tests {
         assert_eq!((store.held, store.totals.expired), (2 * one, 2));
         let state = store.state(FIRST, UNIX_EPOCH);
         assert_eq!((state.first_sequence, state.is_empty), (1, false));
+    }
+
+    #[test]
+    fn the_memory_of_what_is_dropped_is_read_into_again() {
+        let mut store = Store::new(&hub(1), Retention { events: 1, ..FOREVER });
+        let mut publish = |memory: &mut Vec<*const u8>| {
+            let mut message = publication(None, &["a"]);
+            let mut buffer = store.spares.take(1);
+            buffer.extend_from_slice(&message.parts[0].bytes);
+            memory.push(buffer.as_ptr());
+            message.parts[0].bytes = buffer.freeze();
+            store.publish(to(None), message, UNIX_EPOCH).unwrap();
+        };
+        let mut memory = Vec::new();
+        (0..4).for_each(|_| publish(&mut memory));
+        assert_eq!((memory[2], memory[3]), (memory[0], memory[1]));
     }
 
     #[test]

@@ -453,6 +453,12 @@ impl Connection {
         buffer.clear();
     }
 
+    /// How many bytes the frame that `input` begins with still lacks, if that is known.
+    pub(crate) fn missing(&self, input: &[u8]) -> Option<usize> {
+        let is_frame = !matches!(self.phase, Phase::SaslHeader | Phase::AmqpHeader);
+        if is_frame { frame::missing(input, self.config.max_frame_size) } else { None }
+    }
+
     fn receive_one(&mut self, now: Instant, buffer: &mut BytesMut) -> Result<bool, FrameError> {
         if matches!(self.phase, Phase::SaslHeader | Phase::AmqpHeader) {
             let Some(header) = buffer.first_chunk::<8>().copied() else {

@@ -74,8 +74,6 @@ pub(crate) fn take(buffer: &mut BytesMut, limit: u32) -> Result<Option<RawFrame>
         return Err(FrameError::Oversize { size, limit });
     }
     if buffer.len() < size as usize {
-        // Grow once to what is coming, within the limit that was just checked.
-        buffer.reserve(size as usize - buffer.len());
         return Ok(None);
     }
     let mut bytes = buffer.split_to(size as usize);
@@ -89,6 +87,15 @@ pub(crate) fn take(buffer: &mut BytesMut, limit: u32) -> Result<Option<RawFrame>
     bytes.advance(data_offset - FRAME_HEADER_LEN);
     bytes[..4].copy_from_slice(&[2, kind, channel[0], channel[1]]);
     Ok(Some(RawFrame { kind, bytes }))
+}
+
+/// How many bytes the first frame in `buffer` still lacks, if it tells and is within the limit.
+pub(crate) fn missing(buffer: &[u8], limit: u32) -> Option<usize> {
+    let size = u32::from_be_bytes(*buffer.first_chunk::<4>()?);
+    if size > limit {
+        return None;
+    }
+    (size as usize).checked_sub(buffer.len()).filter(|&missing| missing > 0)
 }
 
 impl RawFrame {
@@ -381,6 +388,23 @@ mod tests {
         let raw = take(&mut bytes, u32::MAX).expect("a frame").expect("all of it");
         assert!(bytes.is_empty());
         raw.into_amqp().expect("an AMQP frame")
+    }
+
+    #[test]
+    fn a_frame_tells_what_it_lacks_once_its_size_has_come() {
+        let size = |size: u32, behind: usize| [&size.to_be_bytes()[..], &vec![0; behind]].concat();
+        for (input, lacks) in [
+            (vec![], None),
+            (vec![0, 0, 0], None),
+            (size(100, 0), Some(96)),
+            (size(100, 95), Some(1)),
+            (size(100, 96), None),
+            (size(100, 200), None),
+            (size(512, 0), Some(508)),
+            (size(513, 0), None),
+        ] {
+            assert_eq!(missing(&input, 512), lacks, "{input:?}");
+        }
     }
 
     #[test]
