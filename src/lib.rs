@@ -50,6 +50,8 @@ pub use wire::token::Token;
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
 
+#[cfg(feature = "bench")]
+pub mod bench;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;

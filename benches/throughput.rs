@@ -1,0 +1,181 @@
+//! How much of what the machine could publish hubwire does publish, against a sink that costs as little as a peer can.
+//!
+//! Side by side, in alternating rounds, each against a sink on a thread of its own:
+//!
+//! - **blast** writes batches that are encoded once, in frames whose layout is known: the ceiling of every client.
+//! - **blast-encode** packs each batch by plain copies, then does the same: the ceiling of every client that packs.
+//! - **hubwire** packs each batch through its own API.
+//! - **fe2o3-amqp**'s `Sender` packs and sends the same.
+//!
+//! Medians of the rounds; the ratios are what counts. A first word of the name limits the run: `cargo bench --bench
+//! throughput -- tls`.
+
+mod support;
+
+use std::io;
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use hubwire::rustls;
+use hubwire::{ConnectionString, Options};
+use rustls::pki_types::ServerName;
+use support::blast::{Blaster, Layout, Packer};
+use support::measure::{Took, cpu_of, median, this_thread};
+use support::publisher::Publisher;
+use support::served::SinkThread;
+
+/// Batches on their way without an outcome.
+const WINDOW: usize = 8;
+const ROUNDS: usize = 9;
+const BATCHES_IN_A_ROUND: usize = 300;
+const SIZES: [usize; 3] = [100, 1_024, 60 * 1_024];
+
+struct Run {
+    is_trial: bool,
+    only: Option<String>,
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let only = args.iter().find(|arg| !arg.starts_with('-')).cloned();
+    let run = Run { is_trial: args.iter().any(|arg| arg == "--test"), only };
+    run.table("pipelined", WINDOW, BATCHES_IN_A_ROUND, false);
+    run.table("one at a time", 1, BATCHES_IN_A_ROUND, false);
+    run.table("tls", WINDOW, BATCHES_IN_A_ROUND / 3, true);
+}
+
+impl Run {
+    fn table(&self, name: &str, window: usize, batches: usize, tls: bool) {
+        if self.only.as_ref().is_some_and(|only| !name.starts_with(only.as_str())) {
+            return;
+        }
+        let (batches, rounds) = if self.is_trial { (3, 1) } else { (batches, ROUNDS) };
+        println!("{name}: a batch of 1 MiB, {window} without an outcome at most");
+        println!(
+            "{:>10} {:>32} {:>32} {:>32} {:>26}",
+            "event", "blast", "blast-encode", "hubwire", "of blast-encode: events, CPU"
+        );
+        for event_len in SIZES {
+            let packer = Packer::full(event_len);
+            let (mut blasts, mut encodes, mut ours) = (Vec::new(), Vec::new(), Vec::new());
+            for _ in 0..rounds {
+                let tls = tls.then(Tls::new);
+                blasts.push(blast(&packer, window, batches, false, tls.as_ref()));
+                encodes.push(blast(&packer, window, batches, true, tls.as_ref()));
+                ours.push(publish(&packer, window, batches, tls.as_ref()));
+            }
+            let (blast, encode, ours) = (median(blasts), median(encodes), median(ours));
+            let count = packer.count();
+            println!(
+                "{event_len:>8} B {:>32} {:>32} {:>32} {:>18.2} {:>7.2}",
+                blast.text(count),
+                encode.text(count),
+                ours.text(count),
+                encode.time.as_secs_f64() / ours.time.as_secs_f64(),
+                ours.cpu.as_secs_f64() / encode.cpu.as_secs_f64(),
+            );
+        }
+    }
+}
+
+/// Both ends of TLS 1.3, with a certificate made for this run.
+struct Tls {
+    server: Arc<rustls::ServerConfig>,
+    client: Arc<rustls::ClientConfig>,
+}
+
+impl Tls {
+    fn new() -> Self {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let made = rcgen::generate_simple_self_signed(["localhost".into(), "127.0.0.1".into()]).expect("a certificate");
+        let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        let server = rustls::ServerConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("TLS 1.3")
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .expect("a certificate");
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(made.cert.der().clone()).expect("a root");
+        let client = rustls::ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("TLS 1.3")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Self { server: Arc::new(server), client: Arc::new(client) }
+    }
+
+    fn sink(&self) -> SinkThread {
+        let config = self.server.clone();
+        SinkThread::behind(move |stream| {
+            let connection = rustls::ServerConnection::new(config).map_err(io::Error::other)?;
+            Ok(rustls::StreamOwned::new(connection, stream))
+        })
+    }
+
+    fn connect(&self, stream: TcpStream) -> rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
+        let name = ServerName::try_from("localhost").expect("a name");
+        let connection = rustls::ClientConnection::new(self.client.clone(), name).expect("a client");
+        rustls::StreamOwned::new(connection, stream)
+    }
+}
+
+fn sink(tls: Option<&Tls>) -> SinkThread {
+    tls.map_or_else(SinkThread::start, Tls::sink)
+}
+
+fn blast(packer: &Packer, window: usize, batches: usize, encodes: bool, tls: Option<&Tls>) -> Took {
+    let sink = sink(tls);
+    let took = match tls {
+        Some(tls) => blast_over(tls.connect(sink.connect()), packer, window, batches, encodes),
+        None => blast_over(sink.connect(), packer, window, batches, encodes),
+    };
+    sink.join();
+    took
+}
+
+fn blast_over(
+    stream: impl io::Read + io::Write,
+    packer: &Packer,
+    window: usize,
+    batches: usize,
+    encodes: bool,
+) -> Took {
+    let mut message = Vec::with_capacity(packer.message_len());
+    packer.pack(&mut message);
+    let mut layout = Layout::new(2, message.len());
+    let mut blaster = Blaster::open(stream).expect("a sink");
+    let mut round = |batches| {
+        if encodes {
+            blaster.blast(&mut layout, window, batches, &mut message, |message| packer.pack(message))
+        } else {
+            blaster.blast(&mut layout, window, batches, &mut message, |_| ())
+        }
+    };
+    round(2 * window).expect("a sink");
+    let thread = this_thread();
+    let cpu_before = cpu_of(&thread);
+    let time = round(batches).expect("a sink");
+    Took::of(time, cpu_of(&thread) - cpu_before, batches)
+}
+
+fn publish(packer: &Packer, window: usize, batches: usize, tls: Option<&Tls>) -> Took {
+    let sink = sink(tls);
+    let (to, options) = match tls {
+        Some(tls) => (
+            "Endpoint=sb://localhost;SharedAccessKeyName=any;SharedAccessKey=a2V5".into(),
+            Options::default().rustls_config(tls.client.clone()).custom_endpoint(sink.address.to_string()),
+        ),
+        None => (sink.connection_string(), Options::default()),
+    };
+    let to = ConnectionString::parse(&to).expect("well-formed");
+    let took = support::runtime().block_on(async {
+        let publisher = Publisher::open(&to, options, window).await;
+        publisher.publish(packer, 2 * window).await;
+        let took = publisher.publish(packer, batches).await;
+        publisher.close().await;
+        took
+    });
+    sink.join();
+    took
+}

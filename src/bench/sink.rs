@@ -1,0 +1,108 @@
+//! A peer on the level of bytes: it takes every link, grants credit, counts what comes, settles it in ranges, and looks at
+//! nothing else.
+//!
+//! A figure taken against it is the client's own. It speaks enough of the protocol for every publisher: SASL with any
+//! mechanism or none, CBS with a token that it does not read, several sessions, full-length performatives. It never rejects,
+//! keeps nothing, and cannot be read from; what it counts are deliveries, and bytes of payload.
+//!
+//! ```
+//! use std::net::TcpListener;
+//! use hubwire::bench::sink::{Counts, serve};
+//! use hubwire::{Connection, ConnectionString, Options};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let listener = TcpListener::bind("127.0.0.1:0")?;
+//! let port = listener.local_addr()?.port();
+//! let sink = std::thread::spawn(move || -> std::io::Result<_> {
+//!     let counts = Counts::default();
+//!     serve(listener.accept()?.0, &counts)?;
+//!     Ok(counts)
+//! });
+//!
+//! let text = format!("Endpoint=sb://127.0.0.1:{port};SharedAccessKeyName=any;SharedAccessKey=a2V5;UseDevelopmentEmulator=true");
+//! let connection = Connection::open(&ConnectionString::parse(&text)?, &Options::default()).await?;
+//! let sender = connection.sender("any").await?;
+//! let mut batch = sender.batch();
+//! assert!(batch.try_add("first event").is_added());
+//! sender.send(batch).await.expect("a sink takes everything");
+//! drop(sender);
+//! connection.close().await;
+//!
+//! assert_eq!(sink.join().expect("no panic")?.deliveries(), 1);
+//! # Ok(())
+//! # }
+//! ```
+
+mod frames;
+mod peer;
+
+use std::io::ErrorKind::{ConnectionReset as Reset, UnexpectedEof};
+use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use peer::Peer;
+
+/// Bytes that one read may bring.
+const READ_LEN: usize = 256 * 1024;
+
+/// What came, over all connections that are served with it.
+#[derive(Debug, Default)]
+pub struct Counts {
+    deliveries: AtomicU64,
+    payload_len: AtomicU64,
+}
+
+impl Counts {
+    /// Deliveries that came whole, on links that are not for requests.
+    pub fn deliveries(&self) -> u64 {
+        self.deliveries.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of their payloads, and of those of which the end has not come.
+    pub fn payload_len(&self) -> u64 {
+        self.payload_len.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, deliveries: u64, payload_len: u64) {
+        self.deliveries.fetch_add(deliveries, Ordering::Relaxed);
+        self.payload_len.fetch_add(payload_len, Ordering::Relaxed);
+    }
+}
+
+/// Serves one connection on this thread, until the peer closes it or leaves.
+///
+/// # Errors
+/// Those of the stream; [`io::ErrorKind::InvalidData`] when the peer does not speak AMQP.
+pub fn serve(mut stream: impl Read + Write, counts: &Counts) -> io::Result<()> {
+    let mut peer = Peer::default();
+    let mut input = vec![0; READ_LEN];
+    let mut held = 0;
+    loop {
+        // A frame that does not fit is a request, or an attach full of properties.
+        if held == input.len() {
+            input.resize(2 * input.len(), 0);
+        }
+        let read = match stream.read(&mut input[held..]) {
+            Ok(0) => return Ok(()),
+            Ok(read) => read,
+            // Over TLS, a peer that leaves without a word.
+            Err(error) if matches!(error.kind(), Reset | UnexpectedEof) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        held += read;
+        let taken = peer.take(&input[..held], counts)?;
+        input.copy_within(taken..held, 0);
+        held -= taken;
+        let is_over = peer.is_over();
+        let answer = peer.answer();
+        if !answer.is_empty() {
+            stream.write_all(answer)?;
+            stream.flush()?;
+            answer.clear();
+        }
+        if is_over {
+            return Ok(());
+        }
+    }
+}
