@@ -7,8 +7,8 @@
 //! - **hubwire** packs each batch through its own API.
 //! - **fe2o3-amqp**'s `Sender` packs and sends the same.
 //!
-//! Medians of the rounds; the ratios are what counts. A first word of the name limits the run: `cargo bench --bench
-//! throughput -- tls`.
+//! Medians of the rounds; the ratios are what counts. A table's name limits the run to it, and `alone` to hubwire, for a
+//! profiler: `cargo bench --features bench --bench throughput -- tls alone`.
 
 mod support;
 
@@ -16,10 +16,13 @@ use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
 
+use fe2o3_amqp::link::delivery::Sendable;
+use fe2o3_amqp::types::messaging::SerializableBody;
 use hubwire::rustls;
 use hubwire::{ConnectionString, Options};
 use rustls::pki_types::ServerName;
 use support::blast::{Blaster, Layout, Packer};
+use support::family::{Family, batch, single};
 use support::measure::{Took, cpu_of, median, this_thread};
 use support::publisher::Publisher;
 use support::served::SinkThread;
@@ -28,25 +31,32 @@ use support::served::SinkThread;
 const WINDOW: usize = 8;
 const ROUNDS: usize = 9;
 const BATCHES_IN_A_ROUND: usize = 300;
+/// Messages of one event each.
+const SINGLES_IN_A_ROUND: usize = 5_000;
+const SINGLES_WINDOW: usize = 256;
 const SIZES: [usize; 3] = [100, 1_024, 60 * 1_024];
 
 struct Run {
     is_trial: bool,
     only: Option<String>,
+    is_alone: bool,
 }
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let only = args.iter().find(|arg| !arg.starts_with('-')).cloned();
-    let run = Run { is_trial: args.iter().any(|arg| arg == "--test"), only };
+    let is_alone = args.iter().any(|arg| arg == "alone");
+    let only = args.iter().find(|arg| !arg.starts_with('-') && *arg != "alone").cloned();
+    let run = Run { is_trial: args.iter().any(|arg| arg == "--test"), only, is_alone };
     run.table("pipelined", WINDOW, BATCHES_IN_A_ROUND, false);
     run.table("one at a time", 1, BATCHES_IN_A_ROUND, false);
     run.table("tls", WINDOW, BATCHES_IN_A_ROUND / 3, true);
+    run.family();
+    run.singles();
 }
 
 impl Run {
     fn table(&self, name: &str, window: usize, batches: usize, tls: bool) {
-        if self.only.as_ref().is_some_and(|only| !name.starts_with(only.as_str())) {
+        if self.is_left_out(name) {
             return;
         }
         let (batches, rounds) = if self.is_trial { (3, 1) } else { (batches, ROUNDS) };
@@ -60,9 +70,16 @@ impl Run {
             let (mut blasts, mut encodes, mut ours) = (Vec::new(), Vec::new(), Vec::new());
             for _ in 0..rounds {
                 let tls = tls.then(Tls::new);
+                ours.push(publish(&packer, window, batches, tls.as_ref()));
+                if self.is_alone {
+                    continue;
+                }
                 blasts.push(blast(&packer, window, batches, false, tls.as_ref()));
                 encodes.push(blast(&packer, window, batches, true, tls.as_ref()));
-                ours.push(publish(&packer, window, batches, tls.as_ref()));
+            }
+            if self.is_alone {
+                println!("{event_len:>8} B {:>98}", median(ours).text(packer.count()));
+                continue;
             }
             let (blast, encode, ours) = (median(blasts), median(encodes), median(ours));
             let count = packer.count();
@@ -76,6 +93,72 @@ impl Run {
             );
         }
     }
+}
+
+impl Run {
+    /// Beside the family's own sender: batches.
+    fn family(&self) {
+        if self.is_left_out("family") {
+            return;
+        }
+        let (batches, rounds) = if self.is_trial { (3, 1) } else { (BATCHES_IN_A_ROUND / 3, ROUNDS) };
+        println!("family: a batch of 1 MiB, {WINDOW} without an outcome at most");
+        println!("{:>10} {:>32} {:>32} {:>26}", "event", "fe2o3-amqp", "hubwire", "of fe2o3-amqp: events, CPU");
+        for event_len in SIZES {
+            let packer = Packer::full(event_len);
+            let rounds = (0..rounds)
+                .map(|_| (family(WINDOW, batches, || batch(&packer)), publish(&packer, WINDOW, batches, None)));
+            self.beside(event_len, packer.count(), rounds.unzip());
+        }
+    }
+
+    /// Beside the family's own sender: each event a message of its own.
+    fn singles(&self) {
+        if self.is_left_out("singles") {
+            return;
+        }
+        let (messages, rounds) = if self.is_trial { (3, 1) } else { (SINGLES_IN_A_ROUND, ROUNDS) };
+        println!("singles: each event a message of its own, {SINGLES_WINDOW} without an outcome at most");
+        println!("{:>10} {:>32} {:>32} {:>26}", "event", "fe2o3-amqp", "hubwire", "of fe2o3-amqp: events, CPU");
+        let packer = Packer::of(1_024, 1);
+        if self.is_alone {
+            let ours = (0..rounds).map(|_| publish(&packer, SINGLES_WINDOW, 10 * messages, None)).collect();
+            return println!("{:>8} B {:>65}", 1_024, median(ours).text(1));
+        }
+        let rounds = (0..rounds).map(|_| {
+            let theirs = family(SINGLES_WINDOW, messages, || single(&packer));
+            (theirs, publish(&packer, SINGLES_WINDOW, 10 * messages, None))
+        });
+        self.beside(1_024, 1, rounds.unzip());
+    }
+
+    fn is_left_out(&self, name: &str) -> bool {
+        self.only.as_ref().is_some_and(|only| !name.starts_with(only.as_str()))
+    }
+
+    fn beside(&self, event_len: usize, count: usize, (theirs, ours): (Vec<Took>, Vec<Took>)) {
+        let (theirs, ours) = (median(theirs), median(ours));
+        println!(
+            "{event_len:>8} B {:>32} {:>32} {:>18.2} {:>7.2}",
+            theirs.text(count),
+            ours.text(count),
+            theirs.time.as_secs_f64() / ours.time.as_secs_f64(),
+            ours.cpu.as_secs_f64() / theirs.cpu.as_secs_f64(),
+        );
+    }
+}
+
+fn family<T: SerializableBody>(window: usize, messages: usize, message: impl Fn() -> Sendable<T>) -> Took {
+    let sink = SinkThread::start();
+    let took = support::runtime().block_on(async {
+        let mut family = Family::open(sink.connect()).await;
+        family.publish(window, 2 * window, &message).await;
+        let took = family.publish(window, messages, &message).await;
+        family.close().await;
+        took
+    });
+    sink.join();
+    took
 }
 
 /// Both ends of TLS 1.3, with a certificate made for this run.

@@ -35,8 +35,8 @@
 
 pub use client::{
     Accepted, Connection, ConnectionEvent, Counters, DEFAULT_CONSUMER_GROUP, Error, Fault, IdleLinks, Options,
-    Receiver, ReceiverOptions, Retry, Roots, Scope, SendError, Sender, Step, TokenError, TokenFuture, TokenSource,
-    Transport,
+    Receiver, ReceiverOptions, Retry, Roots, Scope, SendError, Sender, Step, Ticket, TokenError, TokenFuture,
+    TokenSource, Transport,
 };
 pub use wire::batch::{Batch, TryAdd};
 pub use wire::connection_string::ConnectionString;

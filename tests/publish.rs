@@ -85,6 +85,65 @@ async fn many_batches_in_flight_keep_their_order() {
     assert!(emulator.events(HUB).expect("there").iter().all(|event| event.partition_id == 2));
 }
 
+#[tokio::test(start_paused = true)]
+async fn tickets_keep_batches_in_order_and_tell_their_outcomes_in_any() {
+    let (emulator, connection, _) = sender().await;
+    let sender = connection.partition_sender(HUB, "2").await.expect("the partition is there");
+    let bodies: Vec<String> = (0..100).map(|number| format!("event {number}")).collect();
+    let mut tickets = Vec::new();
+    for body in &bodies {
+        tickets.push(sender.enqueue(batch_of(sender.batch(), [body.as_str()])).await.expect("room"));
+    }
+    // One of which nobody wants to know.
+    drop(tickets.swap_remove(50));
+    for ticket in tickets.into_iter().rev() {
+        assert_eq!(ticket.await.expect("accepted").events, 1);
+    }
+    sender.flush().await;
+    assert_eq!(stored(&emulator), bodies);
+    assert_eq!(connection.counters().accepted_batches, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_waits_for_room_in_the_window_and_not_for_the_outcome() {
+    let emulator = support::emulator();
+    emulator.inject(hubwire::emulator::Fault::delay_outcomes(Duration::from_secs(1)));
+    let connection = connect(&emulator, &Options::default().max_in_flight_batches(2)).await;
+    let sender = connection.sender(HUB).await.expect("attached");
+    let began = support::now();
+    let first = sender.enqueue(batch_of(sender.batch(), ["one"])).await.expect("room");
+    let second = sender.enqueue(batch_of(sender.batch(), ["two"])).await.expect("room");
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    let third = sender.enqueue(batch_of(sender.batch(), ["three"])).await.expect("room");
+    assert_eq!(began.elapsed().as_secs(), 1, "the first has its outcome then");
+    for ticket in [first, second, third] {
+        ticket.await.expect("accepted");
+    }
+    assert_eq!(began.elapsed().as_secs(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_waits_for_what_was_handed_over_before_it() {
+    let emulator = support::emulator();
+    emulator.inject(hubwire::emulator::Fault::delay_outcomes(Duration::from_secs(1)));
+    let connection = connect(&emulator, &Options::default()).await;
+    let sender = connection.sender(HUB).await.expect("attached");
+    sender.flush().await;
+    let began = support::now();
+    let before = sender.enqueue(batch_of(sender.batch(), ["before"])).await.expect("room");
+    let flushing = async {
+        sender.flush().await;
+        began.elapsed().as_secs()
+    };
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        sender.enqueue(batch_of(sender.batch(), ["after"])).await.expect("room").await.expect("accepted");
+        began.elapsed().as_millis()
+    };
+    assert_eq!(tokio::join!(flushing, later), (1, 1_500));
+    before.await.expect("accepted");
+}
+
 /// All of `futures`, driven together, in order.
 async fn join_all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
     let mut waiting: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();

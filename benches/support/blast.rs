@@ -13,12 +13,14 @@ use hubwire::wire::value::Value;
 /// The largest message, and so the largest batch.
 pub const BATCH_LEN: usize = 1_048_576;
 const MAX_FRAME_LEN: usize = 65_536;
-const BATCH_FORMAT: u32 = 0x8001_3700;
+pub const BATCH_FORMAT: u32 = 0x8001_3700;
 
 /// Packs events of one body into a message, by plain copies.
 pub struct Packer {
     /// What stands before each body: the starts of two sections.
     start: Vec<u8>,
+    /// Bytes of `start` that are the outer section's.
+    outer_len: usize,
     body: Vec<u8>,
     count: usize,
 }
@@ -37,13 +39,19 @@ impl Packer {
             Err(_) => [&[0x00, 0x53, 0x75, 0xb0][..], &(len as u32).to_be_bytes()].concat(),
         };
         let inner = section(event_len);
-        let start = [section(inner.len() + event_len), inner].concat();
-        Self { start, body: vec![7; event_len], count }
+        let outer = section(inner.len() + event_len);
+        let outer_len = outer.len();
+        Self { start: [outer, inner].concat(), outer_len, body: vec![7; event_len], count }
     }
 
     /// Events in a message.
     pub fn count(&self) -> usize {
         self.count
+    }
+
+    /// What an event begins with.
+    pub fn inner_start(&self) -> &[u8] {
+        &self.start[self.outer_len..]
     }
 
     pub fn body(&self) -> &[u8] {

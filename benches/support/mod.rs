@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each bench uses a part of it")]
 
 pub mod blast;
+pub mod family;
 pub mod measure;
 pub mod publisher;
 pub mod served;

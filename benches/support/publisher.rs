@@ -1,17 +1,15 @@
 //! hubwire's own client, as the one who measures it would use it.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::time::Instant;
-
-use hubwire::{Connection, ConnectionString, Options, Sender};
-use tokio::task::JoinSet;
 
 use super::blast::Packer;
 use super::measure::{Took, cpu_of, this_thread};
+use hubwire::{Connection, ConnectionString, Options, Sender, Ticket};
 
 pub struct Publisher {
     connection: Connection,
-    sender: Arc<Sender>,
+    sender: Sender,
     window: usize,
 }
 
@@ -19,7 +17,7 @@ impl Publisher {
     pub async fn open(to: &ConnectionString, options: Options, window: usize) -> Self {
         let options = options.max_in_flight_batches(window);
         let connection = Connection::open(to, &options).await.expect("a peer");
-        let sender = Arc::new(connection.sender("telemetry").await.expect("a link"));
+        let sender = connection.sender("telemetry").await.expect("a link");
         Self { connection, sender, window }
     }
 
@@ -28,19 +26,21 @@ impl Publisher {
     pub async fn publish(&self, packer: &Packer, batches: usize) -> Took {
         let thread = this_thread();
         let (began, cpu_before) = (Instant::now(), cpu_of(&thread));
-        let (mut sends, mut spare) = (JoinSet::new(), Vec::new());
+        let mut tickets: VecDeque<Ticket> = VecDeque::with_capacity(self.window);
         for _ in 0..batches {
-            if sends.len() == self.window {
-                spare.push(sends.join_next().await.expect("a send").expect("no panic"));
-            }
-            let mut batch = spare.pop().unwrap_or_else(|| self.sender.batch());
+            let first = if tickets.len() == self.window { tickets.pop_front() } else { None };
+            let mut batch = match first {
+                Some(ticket) => ticket.await.expect("accepted").into_batch(),
+                None => self.sender.batch(),
+            };
             for _ in 0..packer.count() {
                 assert!(batch.try_add(packer.body()).is_added());
             }
-            let sender = self.sender.clone();
-            sends.spawn(async move { sender.send(batch).await.expect("accepted").into_batch() });
+            tickets.push_back(self.sender.enqueue(batch).await.expect("room"));
         }
-        sends.join_all().await;
+        for ticket in tickets {
+            ticket.await.expect("accepted");
+        }
         Took::of(began.elapsed(), cpu_of(&thread) - cpu_before, batches)
     }
 

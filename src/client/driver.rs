@@ -163,7 +163,7 @@ impl Driver {
         self.cbs.attach(&mut self.pump.engine);
         while !self.ended {
             match self.wait().await {
-                Woken::Command(command) => self.on_command(command),
+                Woken::Command(command) => self.on_commands(command),
                 Woken::Abandoned => self.close(Deadline::after(self.close_timeout()), None),
                 Woken::Connected(result) => self.on_connected(result),
                 Woken::Verdict(verdict) => self.on_verdict(verdict),
@@ -225,10 +225,24 @@ impl Driver {
 
     // ---- commands ----------------------------------------------------------------------------------------------
 
-    fn on_command(&mut self, command: Command) {
+    /// Takes a command and those behind it, up to [`COMMANDS_IN_A_ROW`].
+    fn on_commands(&mut self, first: Command) {
+        let now = clock::now();
+        let mut next = Some(first);
+        while let Some(command) = next {
+            self.on_command(command, now);
+            next = None;
+            if self.commands_in_a_row < COMMANDS_IN_A_ROW && !self.ended {
+                next = self.commands.try_recv().ok();
+                self.commands_in_a_row += usize::from(next.is_some());
+            }
+        }
+    }
+
+    fn on_command(&mut self, command: Command, now: Instant) {
         match command {
             Command::Attach(request) => self.on_attach(request),
-            Command::Send(request) => self.on_send(request),
+            Command::Send(request) => self.on_send(request, now),
             Command::Ask(request) => self.on_ask(request),
             Command::Credit { slot, taken } => self.on_credit(slot, taken),
             Command::Forget(key) => self.on_forget(key),
@@ -291,19 +305,21 @@ impl Driver {
     // ---- events ------------------------------------------------------------------------------------------------
 
     fn take_events(&mut self) {
+        // One reading of the clock for what one read brought.
+        let mut now = None;
         while let Some(event) = self.pump.engine.poll_event() {
-            self.on_event(event);
+            self.on_event(event, *now.get_or_insert_with(clock::now));
         }
     }
 
-    fn on_event(&mut self, event: Event) {
+    fn on_event(&mut self, event: Event, now: Instant) {
         match event {
             Event::Opened => self.on_opened(),
             // Nothing can follow from it any more; the reason is yet to come.
             Event::Attached { .. } if self.pump.engine.is_closed() => {}
             Event::Attached { link, max_message_size } => self.on_attached(link, max_message_size),
             Event::Detached { link, error } => self.on_detached(link, Error::closed(Scope::Link, error)),
-            Event::Outcome { link, key, outcome } => self.on_outcome(link, key, outcome),
+            Event::Outcome { link, key, outcome } => self.on_outcome(link, key, outcome, now),
             Event::Delivery { link, delivery } => self.on_delivery(link, delivery),
             Event::SessionEnded { session, error } => self.on_session_ended(session, error),
             Event::Closed(cause) => {
@@ -416,14 +432,14 @@ impl Driver {
         }
     }
 
-    fn on_outcome(&mut self, link: LinkId, key: DeliveryKey, outcome: Outcome) {
+    fn on_outcome(&mut self, link: LinkId, key: DeliveryKey, outcome: Outcome, now: Instant) {
         if CBS.owns_key(key) {
-            let verdict = self.cbs.on_outcome(&mut self.pump.engine, key, outcome, clock::now());
+            let verdict = self.cbs.on_outcome(&mut self.pump.engine, key, outcome, now);
             self.on_verdicts(verdict);
         } else if MANAGEMENT.owns_key(key) {
             self.management.on_outcome(key, outcome);
         } else {
-            self.on_send_outcome(link, key, outcome);
+            self.on_send_outcome(link, key, outcome, now);
         }
     }
 

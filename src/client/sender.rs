@@ -1,6 +1,10 @@
 //! Send batches, and tell what became of each.
 
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use tokio::sync::{MutexGuard, oneshot};
 
@@ -8,6 +12,7 @@ use super::connection::Inner;
 use super::deadline::Deadline;
 use super::driver::{Command, Place, SendRequest, Settlement, SlotId};
 use super::error::{Error, SendError, Step};
+use super::flights::Flights;
 use crate::engine::DeliveryKey;
 use crate::wire::batch::{Batch, Message, PartitionKeyError};
 
@@ -16,15 +21,16 @@ const DEFAULT_MAX_MESSAGE_SIZE: usize = 1_048_576;
 
 /// A link to an event hub, or to one of its partitions, that takes batches.
 ///
-/// Many sends may be under way at once: poll several futures of [`send`](Self::send) together. On one sender, batches
-/// leave in the order in which their `send` was first polled; one that has to be sent again goes before those that have
-/// not left. When the hub ends the link, another one takes its place.
+/// Many batches may be under way at once: [`enqueue`](Self::enqueue) them, or poll several futures of [`send`](Self::send)
+/// together. On one sender, batches leave in the order in which they were enqueued, or their `send` was first polled; one
+/// that has to be sent again goes before those that have not left. When the hub ends the link, another one takes its place.
 #[derive(Debug)]
 pub struct Sender {
     connection: Arc<Inner>,
     slot: SlotId,
     max_message_size: usize,
     partition_id: Option<String>,
+    flights: Arc<Flights>,
 }
 
 /// What was accepted.
@@ -53,7 +59,7 @@ impl Sender {
     ) -> Self {
         let max_message_size =
             max_message_size.map_or(DEFAULT_MAX_MESSAGE_SIZE, |size| usize::try_from(size).unwrap_or(usize::MAX));
-        Self { connection, slot, max_message_size, partition_id }
+        Self { connection, slot, max_message_size, partition_id, flights: Arc::default() }
     }
 
     /// The largest message that the hub takes on this link, in bytes: 1 MiB, or 256 KiB in the Basic tier.
@@ -89,7 +95,7 @@ impl Sender {
     /// A batch of which nothing has left yet does not leave any more. One that has left stays on its way; whether the
     /// hub stored it will not be known. The sender stays usable.
     pub async fn send(&self, batch: Batch) -> Result<Accepted, SendError> {
-        self.send_when(batch, true).await
+        self.hand_over(batch, true).await?.or_forget().await
     }
 
     /// The same, but when the window is full it does not wait for room: the batch comes back at once, as
@@ -98,10 +104,54 @@ impl Sender {
     /// # Cancel
     /// As of [`send`](Self::send).
     pub async fn try_send(&self, batch: Batch) -> Result<Accepted, SendError> {
-        self.send_when(batch, false).await
+        self.hand_over(batch, false).await?.or_forget().await
     }
 
-    async fn send_when(&self, batch: Batch, may_wait: bool) -> Result<Accepted, SendError> {
+    /// Hands `batch` over as soon as there is room in the window, and does not wait for its outcome: that is the
+    /// [`Ticket`]'s. So one caller keeps many batches on their way, in their order, without a task for each. The time that
+    /// [`send`](Self::send) has begins here.
+    ///
+    /// # Errors
+    /// [`SendError::NotSent`], with the batch in it, when it could not be handed over.
+    ///
+    /// # Cancel
+    /// The batch does not leave.
+    ///
+    /// ```
+    /// # use hubwire::{Connection, ConnectionString, Options};
+    /// # use hubwire::emulator::Emulator;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let emulator = Emulator::builder().event_hub("telemetry", 4).build()?;
+    /// # let to = ConnectionString::parse(&emulator.connection_string(None))?;
+    /// # let connection = Connection::open_over(emulator.connect(), &to, &Options::default()).await?;
+    /// let sender = connection.sender("telemetry").await?;
+    /// let mut tickets = Vec::new();
+    /// for number in 0..10 {
+    ///     let mut batch = sender.batch();
+    ///     assert!(batch.try_add(format!("event {number}")).is_added());
+    ///     tickets.push(sender.enqueue(batch).await?);
+    /// }
+    /// for ticket in tickets {
+    ///     assert_eq!(ticket.await?.events, 1);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn enqueue(&self, batch: Batch) -> Result<Ticket, SendError> {
+        self.hand_over(batch, true).await
+    }
+
+    /// Waits until every batch that was handed over before has its outcome, whoever waits for that. What is handed over
+    /// later is not waited for. It ends at the latest when those batches' own time does.
+    ///
+    /// # Cancel
+    /// Nothing changes.
+    pub async fn flush(&self) {
+        self.flights.land().await;
+    }
+
+    async fn hand_over(&self, batch: Batch, may_wait: bool) -> Result<Ticket, SendError> {
         if let Some(cause) = self.local_fault(&batch) {
             return Err(SendError::NotSent { batch, cause });
         }
@@ -114,16 +164,13 @@ impl Sender {
         let (reply, outcome) = oneshot::channel();
         let key = self.connection.next_id();
         let (payload, events) = (message.bytes.clone(), message.len() as u64);
-        let request = SendRequest { slot: self.slot, key, payload, events, deadline, reply, place };
+        let flight = self.flights.take_off(key);
+        let request = SendRequest { slot: self.slot, key, payload, events, deadline, reply, place, flight };
         if let Err(cause) = self.connection.ask(Command::Send(request)) {
             return Err(SendError::NotSent { batch: Batch::from_message(message), cause });
         }
         drop(turn);
-        let mut guard = ForgetOnDrop { sender: self, key, armed: true };
-        let settlement = outcome.await;
-        guard.armed = false;
-        // No answer: the connection's task was torn down with its runtime.
-        self.settled(message, settlement.unwrap_or_else(|_| Settlement::Unknown(self.connection.cause())))
+        Ok(Ticket { message: Some(message), outcome, key, connection: self.connection.clone(), forgets: false })
     }
 
     /// A place in the window, and the turn, which is to be kept until the batch is handed over: one that found its place a
@@ -135,21 +182,24 @@ impl Sender {
         may_wait: bool,
     ) -> Result<(Place, MutexGuard<'_, ()>), Error> {
         let turn = &self.connection.turn;
-        let (batches, bytes) = (self.connection.batches.clone(), self.connection.bytes.clone());
+        let (batches, bytes) = (&self.connection.batches, &self.connection.bytes);
         let places = self.connection.places_of(batch_len);
+        // Whoever waits holds the turn, and is first.
+        if let Ok(turn) = turn.try_lock()
+            && let Ok(batch) = batches.clone().try_acquire_owned()
+            && let Ok(bytes) = bytes.clone().try_acquire_many_owned(places)
+        {
+            return Ok(([batch, bytes], turn));
+        }
         if !may_wait {
-            let full = |_| Error::WindowFull;
-            // Whoever waits is first.
-            let turn = turn.try_lock().map_err(|_| Error::WindowFull)?;
-            let batch = batches.try_acquire_owned().map_err(full)?;
-            return Ok(([batch, bytes.try_acquire_many_owned(places).map_err(full)?], turn));
+            return Err(Error::WindowFull);
         }
         let waiting = async {
             // Neither is ever closed.
             let closed = |_| Error::ShutDown;
             let turn = turn.lock().await;
-            let batch = batches.acquire_owned().await.map_err(closed)?;
-            Ok(([batch, bytes.acquire_many_owned(places).await.map_err(closed)?], turn))
+            let batch = batches.clone().acquire_owned().await.map_err(closed)?;
+            Ok(([batch, bytes.clone().acquire_many_owned(places).await.map_err(closed)?], turn))
         };
         deadline.limit(Step::Window, waiting).await?
     }
@@ -164,26 +214,6 @@ impl Sender {
         }
         let (len, limit) = (batch.encoded_len(), self.max_message_size);
         (len > limit).then_some(Error::BatchTooLarge { len, limit })
-    }
-
-    #[allow(
-        clippy::result_large_err,
-        reason = "the batch is what makes it large, and moves as cheaply as when accepted"
-    )]
-    fn settled(&self, message: Message, settlement: Settlement) -> Result<Accepted, SendError> {
-        let (events, message_len) = (message.len(), message.bytes.len());
-        let mut batch = Batch::from_message(message);
-        match settlement {
-            Settlement::Accepted => {
-                batch.clear();
-                Ok(Accepted { events, message_len, batch })
-            }
-            Settlement::Rejected { condition, description } => {
-                Err(SendError::Rejected { batch, condition, description })
-            }
-            Settlement::NotSent(cause) => Err(SendError::NotSent { batch, cause }),
-            Settlement::Unknown(cause) => Err(SendError::Unknown { batch, cause }),
-        }
     }
 
     /// Detaches the link, and waits for the hub to agree, within
@@ -203,17 +233,69 @@ impl Drop for Sender {
     }
 }
 
-/// Tells the connection's task when a send's caller goes away before the outcome.
-struct ForgetOnDrop<'a> {
-    sender: &'a Sender,
+/// The outcome of a batch that was handed over by [`Sender::enqueue`], to be awaited. It is told in any order, whenever it
+/// is asked for, and needs no [`Sender`].
+///
+/// # Cancel
+/// A batch whose ticket is dropped is sent all the same; only the counters tell what became of it, and it comes back to
+/// nobody.
+#[must_use = "what becomes of the batch is told here, and what was not accepted comes back"]
+pub struct Ticket {
+    /// Until the outcome is told.
+    message: Option<Message>,
+    outcome: oneshot::Receiver<Settlement>,
     key: DeliveryKey,
-    armed: bool,
+    connection: Arc<Inner>,
+    /// Without the ticket, the batch is not to leave any more.
+    forgets: bool,
 }
 
-impl Drop for ForgetOnDrop<'_> {
+impl Ticket {
+    /// The same, for a caller whose going away is to be heeded.
+    fn or_forget(mut self) -> Self {
+        self.forgets = true;
+        self
+    }
+}
+
+impl Future for Ticket {
+    type Output = Result<Accepted, SendError>;
+
+    /// # Panics
+    /// When it is polled after it was ready.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let settlement = ready!(Pin::new(&mut self.outcome).poll(cx));
+        let message = self.message.take().expect("an outcome is told once");
+        // No answer: the connection's task was torn down with its runtime.
+        Poll::Ready(settled(message, settlement.unwrap_or_else(|_| Settlement::Unknown(self.connection.cause()))))
+    }
+}
+
+impl Drop for Ticket {
     fn drop(&mut self) {
-        if self.armed {
-            let _ = self.sender.connection.ask(Command::Forget(self.key));
+        if self.forgets && self.message.is_some() {
+            let _ = self.connection.ask(Command::Forget(self.key));
         }
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket").field("message", &self.message).finish_non_exhaustive()
+    }
+}
+
+#[allow(clippy::result_large_err, reason = "the batch is what makes it large, and moves as cheaply as when accepted")]
+fn settled(message: Message, settlement: Settlement) -> Result<Accepted, SendError> {
+    let (events, message_len) = (message.len(), message.bytes.len());
+    let mut batch = Batch::from_message(message);
+    match settlement {
+        Settlement::Accepted => {
+            batch.clear();
+            Ok(Accepted { events, message_len, batch })
+        }
+        Settlement::Rejected { condition, description } => Err(SendError::Rejected { batch, condition, description }),
+        Settlement::NotSent(cause) => Err(SendError::NotSent { batch, cause }),
+        Settlement::Unknown(cause) => Err(SendError::Unknown { batch, cause }),
     }
 }

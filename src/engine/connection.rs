@@ -21,9 +21,9 @@ use crate::wire::frame::{
     self, FrameError, FrameTooLarge, HEARTBEAT, MIN_MAX_FRAME_SIZE, PeerError, RawFrame, SASL_HEADER,
 };
 
-/// Transfers are written into the outbox until this many bytes wait there: enough for few, large writes, little
-/// enough that a heartbeat or a settlement is never far behind.
-const OUTBOX_HIGH_WATER: usize = 256 * 1024;
+/// Transfers are written into the outbox until this many bytes wait there: enough for the largest message in one write,
+/// little enough that a heartbeat or a settlement is never far behind.
+const OUTBOX_HIGH_WATER: usize = 2 * 1024 * 1024;
 /// A peer that asks for answers (echoes, detaches, ends) and does not read them is cut off at this many bytes.
 const OUTBOX_LIMIT: usize = 4 * 1024 * 1024;
 /// The largest frame we write, whatever the peer would take.

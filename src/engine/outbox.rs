@@ -6,19 +6,47 @@ use std::io::IoSlice;
 use bytes::{Buf, Bytes, BytesMut};
 use serde_amqp::serde::Serialize;
 
-use crate::wire::frame::{self, FrameTooLarge, TransferHeader};
+use crate::wire::frame::{self, EncodedTransfer, FrameTooLarge, TransferHeader};
 
 /// The bytes that wait for the stream, in order.
 ///
-/// A payload is never copied here: its frame's header goes into `tail`, the payload itself is queued as a slice.
+/// A payload is never copied here: it is queued as a slice of its message, behind its frame's header. Nothing is allocated
+/// for either.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    chunks: VecDeque<Bytes>,
+    chunks: VecDeque<Chunk>,
+    /// Control frames behind all chunks.
     tail: BytesMut,
     /// Bytes in `chunks` and `tail`.
     waiting: usize,
     /// Bytes that the stream took since the beginning.
     written: u64,
+}
+
+/// A part of what waits.
+#[derive(Debug)]
+enum Chunk {
+    /// Control frames, or a payload.
+    Bytes(Bytes),
+    /// A transfer's header, of which the stream has taken so many bytes.
+    Header(EncodedTransfer, u8),
+}
+
+impl Chunk {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Header(header, taken) => &header[usize::from(*taken)..],
+        }
+    }
+
+    fn advance(&mut self, len: usize) {
+        match self {
+            Self::Bytes(bytes) => bytes.advance(len),
+            // A header is short.
+            Self::Header(_, taken) => *taken += len as u8,
+        }
+    }
 }
 
 impl Outbox {
@@ -43,7 +71,7 @@ impl Outbox {
 
     /// Fills `slices` with what waits, in order, and returns how many were filled.
     pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let waiting = self.chunks.iter().map(|chunk| &chunk[..]).chain([&self.tail[..]]);
+        let waiting = self.chunks.iter().map(Chunk::bytes).chain([&self.tail[..]]);
         let mut filled = 0;
         for (slot, bytes) in slices.iter_mut().zip(waiting.filter(|bytes| !bytes.is_empty())) {
             *slot = IoSlice::new(bytes);
@@ -58,10 +86,11 @@ impl Outbox {
         self.written += len as u64;
         self.waiting -= len;
         while let Some(chunk) = self.chunks.front_mut() {
-            if len < chunk.len() {
+            let chunk_len = chunk.bytes().len();
+            if len < chunk_len {
                 return chunk.advance(len);
             }
-            len -= chunk.len();
+            len -= chunk_len;
             self.chunks.pop_front();
         }
         self.tail.advance(len);
@@ -100,20 +129,27 @@ impl Outbox {
 
     /// Queues one transfer frame with as much of `payload` as fits; returns how much that was.
     pub(super) fn put_transfer(&mut self, header: &TransferHeader, payload: &Bytes, max_frame_size: usize) -> usize {
-        let before = self.tail.len();
-        let len = header.put(&mut self.tail, payload.len(), max_frame_size);
-        self.waiting += self.tail.len() - before + len;
+        let (header, len) = header.encode(payload.len(), max_frame_size);
+        self.waiting += header.len() + len;
+        self.end_tail();
+        self.chunks.push_back(Chunk::Header(header, 0));
         if len > 0 {
-            self.chunks.push_back(self.tail.split().freeze());
-            self.chunks.push_back(payload.slice(..len));
+            self.chunks.push_back(Chunk::Bytes(payload.slice(..len)));
         }
         len
+    }
+
+    /// Makes a chunk of the control frames that wait, for something to come behind them.
+    fn end_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.chunks.push_back(Chunk::Bytes(self.tail.split().freeze()));
+        }
     }
 
     /// Moves everything that waits in `other` behind what waits here.
     pub(super) fn append(&mut self, other: &mut Self) {
         self.waiting += other.waiting;
-        self.chunks.push_back(self.tail.split().freeze());
+        self.end_tail();
         self.chunks.append(&mut other.chunks);
         self.tail = std::mem::take(&mut other.tail);
         other.waiting = 0;
@@ -160,6 +196,6 @@ mod tests {
         let header = TransferHeader { channel: 0, handle: 0, first: None, settled: false };
         let taken = outbox.put_transfer(&header, &payload, 1 << 20);
         assert_eq!(taken, payload.len());
-        assert!(outbox.chunks.iter().any(|chunk| chunk.as_ptr() == payload.as_ptr()));
+        assert!(outbox.chunks.iter().any(|chunk| chunk.bytes().as_ptr() == payload.as_ptr()));
     }
 }

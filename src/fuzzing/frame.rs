@@ -120,8 +120,8 @@ fn header(input: &mut Input<'_>) {
         settled: input.is_chosen(),
     };
     let (payload, max_frame_size) = (input.bytes(), 512 - input.below(256));
-    let mut out = BytesMut::new();
-    let len = header.put(&mut out, payload.len(), max_frame_size);
+    let (encoded, len) = header.encode(payload.len(), max_frame_size);
+    let mut out = BytesMut::from(&encoded[..]);
     out.extend_from_slice(&payload[..len]);
     assert!(out.len() <= max_frame_size);
     let raw = frame::take(&mut out, 512).expect("a frame").expect("all of it");

@@ -208,33 +208,47 @@ pub(crate) struct TransferHeader {
     pub(crate) settled: bool,
 }
 
+/// The encoded form of a [`TransferHeader`]: at most 42 bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EncodedTransfer {
+    bytes: [u8; 48],
+    len: u8,
+}
+
+impl std::ops::Deref for EncodedTransfer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.len.into()]
+    }
+}
+
 impl TransferHeader {
-    /// Appends the frame header and the performative for as much of `payload_len` as fits a frame of
-    /// `max_frame_size`, and returns that many bytes: what must follow.
-    pub(crate) fn put(&self, out: &mut BytesMut, payload_len: usize, max_frame_size: usize) -> usize {
-        let start = out.len();
-        out.put_bytes(0, FRAME_HEADER_LEN);
+    /// The frame header and the performative for as much of `payload_len` as fits a frame of `max_frame_size`, and how
+    /// many bytes that are: what must follow.
+    pub(crate) fn encode(&self, payload_len: usize, max_frame_size: usize) -> (EncodedTransfer, usize) {
+        let mut bytes = [0; 48];
+        let mut out = &mut bytes[FRAME_HEADER_LEN..];
         out.put_slice(&[0x00, 0x53, 0x14, 0xc0, 0, 11]);
-        put_uint(out, self.handle);
-        self.put_delivery(out);
+        put_uint(&mut out, self.handle);
+        self.put_delivery(&mut out);
         out.put_u8(bool_code(self.settled));
-        let more_at = out.len();
         out.put_u8(0);
         // rcv-settle-mode, state, resume, aborted, batchable
         out.put_slice(&[0x40; 5]);
 
-        let header_len = out.len() - start;
+        let header_len = 48 - out.len();
         let room = max_frame_size - header_len;
         let len = payload_len.min(room);
-        out[more_at] = bool_code(len < payload_len);
-        out[start + 12] = (header_len - 13) as u8;
-        out[start..start + 4].copy_from_slice(&((header_len + len) as u32).to_be_bytes());
-        out[start + 4..start + 8].copy_from_slice(&frame_words(self.channel));
-        len
+        bytes[header_len - 6] = bool_code(len < payload_len);
+        bytes[12] = (header_len - 13) as u8;
+        bytes[..4].copy_from_slice(&((header_len + len) as u32).to_be_bytes());
+        bytes[4..8].copy_from_slice(&frame_words(self.channel));
+        (EncodedTransfer { bytes, len: header_len as u8 }, len)
     }
 
     /// delivery-id, delivery-tag and message-format; nulls on a continuation.
-    fn put_delivery(&self, out: &mut BytesMut) {
+    fn put_delivery(&self, out: &mut impl BufMut) {
         let Some((delivery_id, tag, message_format)) = self.first else {
             return out.put_slice(&[0x40; 3]);
         };
@@ -256,7 +270,7 @@ fn bool_code(value: bool) -> u8 {
 }
 
 /// A uint in its shortest form. Source: AMQP 1.0 part 1, 1.6.5.
-fn put_uint(out: &mut BytesMut, value: u32) {
+fn put_uint(out: &mut impl BufMut, value: u32) {
     match value {
         0 => out.put_u8(0x43),
         1..=0xff => out.put_slice(&[0x52, value as u8]),
@@ -414,9 +428,9 @@ mod tests {
             for first in numbers.map(|id| Some((id, 7, 0x8001_3700))).into_iter().chain([None]) {
                 for settled in [false, true] {
                     let header = TransferHeader { channel: 0x0102, handle, first, settled };
-                    let mut out = BytesMut::new();
-                    let len = header.put(&mut out, 5, 512);
+                    let (encoded, len) = header.encode(5, 512);
                     assert_eq!(len, 5);
+                    let mut out = BytesMut::from(&encoded[..]);
                     out.put_slice(b"hello");
                     let (channel, amqp::FrameBody::Transfer { performative: transfer, payload }) = decoded(out) else {
                         panic!("a transfer")
@@ -438,8 +452,8 @@ mod tests {
     #[test]
     fn a_transfer_header_byte_by_byte() {
         let header = TransferHeader { channel: 1, handle: 3, first: Some((1, 1, 0x8001_3700)), settled: false };
-        let mut out = BytesMut::new();
-        assert_eq!(header.put(&mut out, 21, 65_536), 21);
+        let (out, len) = header.encode(21, 65_536);
+        assert_eq!(len, 21);
         let golden = b"\x00\x00\x00\x39\x02\x00\x00\x01\x00\x53\x14\xc0\x17\x0b\x52\x03\x52\x01\
                        \xa0\x04\x00\x00\x00\x01\x70\x80\x01\x37\x00\x42\x42\x40\x40\x40\x40\x40";
         assert_eq!(out[..], golden[..]);
@@ -449,8 +463,7 @@ mod tests {
     fn the_payload_begins_where_the_performative_ends() {
         let header = TransferHeader { channel: 0, handle: 0, first: None, settled: false };
         for payload in [&b""[..], &[0x40], &[0x00, 0x53, 0x14, 0x45], &[0xff; 9]] {
-            let mut out = BytesMut::new();
-            header.put(&mut out, payload.len(), 512);
+            let mut out = BytesMut::from(&header.encode(payload.len(), 512).0[..]);
             out.put_slice(payload);
             let (_, amqp::FrameBody::Transfer { payload: found, .. }) = decoded(out) else { panic!("a transfer") };
             assert_eq!(found[..], *payload);

@@ -67,6 +67,7 @@ fn of_the_wire() -> Shown {
         ("TryAdd", shown(&TryAdd::Full(event.clone()))),
         ("Event", shown(&event)),
         ("Batch", shown(&batch)),
+        ("Counts", shown(&hubwire::bench::sink::Counts::default())),
         ("BatchReader", shown(&reader)),
         ("Position", shown(&offset)),
         ("Key", shown(&Key::SharedAccessKey)),
@@ -128,6 +129,7 @@ async fn of_the_client(emulator: &Emulator) -> Shown {
             ("PartitionProperties", shown(&connection.partition_properties(HUB, "0").await.expect("told"))),
             ("Receiver", shown(&receiver)),
             ("Sender", shown(&sender)),
+            ("Ticket", shown(&sender.enqueue(batch_of(sender.batch(), ["event"])).await.expect("room"))),
             ("Connection", shown(&connection)),
             ("Counters", shown(&connection.counters())),
         ]);

@@ -242,6 +242,14 @@ impl Slot {
         (slot, new)
     }
 
+    /// Its link, if a batch that comes now may go to it at once: it is there, the hub takes more, and nobody waits.
+    pub(super) fn takes_at_once(&self) -> Option<LinkId> {
+        match self.state {
+            State::Attached(link) if self.paused_until.is_none() && self.waiting.is_empty() => Some(link),
+            _ => None,
+        }
+    }
+
     pub(super) fn link(&self) -> Option<LinkId> {
         match self.state {
             State::Attached(link) | State::Attaching { link, .. } => Some(link),

@@ -1,6 +1,7 @@
 //! Batches on their way: handed to a link, sent again where that is certain not to duplicate, and told what became of them.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::links::{SlotId, State};
 use super::{Deadline, Driver, Error, Step};
 use crate::client::error;
+use crate::client::flights::Flight;
 use crate::client::status::{ConnectionEvent, Count};
 use crate::clock;
 use crate::engine::{DeliveryKey, LinkId, Outcome, Outgoing, SettleMode};
@@ -24,6 +26,8 @@ pub(in crate::client) struct SendRequest {
     pub(in crate::client) reply: oneshot::Sender<Settlement>,
     /// Its place in the window, until nothing of it is held here any more.
     pub(in crate::client) place: Place,
+    /// Until it has its outcome.
+    pub(in crate::client) flight: Flight,
 }
 
 /// A share of what may be in flight: one batch, and its bytes.
@@ -65,10 +69,29 @@ struct Sending {
     refusal: Option<(String, String)>,
 }
 
+/// Keys are numbers that were counted here: what they are spread by need not be hard to guess.
+#[derive(Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // By the golden ratio: the table looks at the upper bits as well.
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
 /// All of them.
 #[derive(Default)]
 pub(super) struct Sends {
-    by_key: HashMap<DeliveryKey, Sending>,
+    by_key: HashMap<DeliveryKey, Sending, BuildHasherDefault<KeyHasher>>,
     deadlines: BTreeSet<(Instant, DeliveryKey)>,
 }
 
@@ -83,7 +106,7 @@ impl Sends {
 }
 
 impl Driver {
-    pub(super) fn on_send(&mut self, request: SendRequest) {
+    pub(super) fn on_send(&mut self, request: SendRequest, now: Instant) {
         self.status.began(request.payload.len() as u64);
         if self.closing.is_some() {
             return self.settle_request(request, Settlement::NotSent(Error::ShutDown));
@@ -97,23 +120,23 @@ impl Driver {
             let cause = cause.clone();
             return self.settle_request(request, Settlement::NotSent(cause));
         }
-        slot.waiting.insert(key);
-        let is_asleep = matches!(slot.state, State::Asleep);
         self.sends.deadlines.insert((request.deadline.at, key));
-        let sending = Sending {
-            request,
-            began: clock::now(),
-            handed: None,
-            attempts: 0,
-            cause: None,
-            doubt: None,
-            refusal: None,
-        };
+        // Nobody is before it: it need not stand in line.
+        let handed = slot.takes_at_once().filter(|&link| self.pump.engine.send(link, outgoing(&request)).is_ok());
+        let is_handed = handed.is_some();
+        let is_asleep = matches!(slot.state, State::Asleep);
+        if !is_handed {
+            slot.waiting.insert(key);
+        }
+        let handed = handed.map(|link| (link, now));
+        let sending = Sending { request, began: now, handed, attempts: 0, cause: None, doubt: None, refusal: None };
         self.sends.by_key.insert(key, sending);
         if is_asleep {
             self.seek(id);
         }
-        self.flush(id);
+        if !is_handed {
+            self.flush(id);
+        }
     }
 
     /// Refuses a batch that reaches a task that has ended.
@@ -153,13 +176,13 @@ impl Driver {
         }
     }
 
-    pub(super) fn on_send_outcome(&mut self, link: LinkId, key: DeliveryKey, outcome: Outcome) {
+    pub(super) fn on_send_outcome(&mut self, link: LinkId, key: DeliveryKey, outcome: Outcome, now: Instant) {
         let Some(sending) = self.sends.by_key.get_mut(&key) else { return };
         let Some((_, handed_at)) = sending.handed.take_if(|(at, _)| *at == link) else { return };
         let slot = sending.request.slot;
         match outcome {
             Outcome::Accepted => {
-                self.status.round_trip(clock::now().duration_since(handed_at));
+                self.status.round_trip(now.saturating_duration_since(handed_at));
                 self.settle(key, Settlement::Accepted);
             }
             Outcome::Rejected(error) => self.on_rejected(key, error::words(error)),
@@ -299,7 +322,9 @@ impl Driver {
     fn settle(&mut self, key: DeliveryKey, settlement: Settlement) {
         let Some(sending) = self.sends.by_key.remove(&key) else { return };
         self.sends.deadlines.remove(&(sending.request.deadline.at, key));
-        if let Some(slot) = self.links.get_mut(sending.request.slot) {
+        if sending.handed.is_none()
+            && let Some(slot) = self.links.get_mut(sending.request.slot)
+        {
             slot.waiting.remove(&key);
         }
         // What an earlier attempt left open is not closed by one that failed.
@@ -312,11 +337,13 @@ impl Driver {
     }
 
     fn settle_request(&mut self, request: SendRequest, settlement: Settlement) {
-        let SendRequest { payload, events, reply, place, .. } = request;
+        let SendRequest { payload, events, reply, place, flight, .. } = request;
         self.status.ended(payload.len() as u64, settlement.count(events));
         // Before the caller goes on: the batch's memory is its alone then.
         drop((payload, place));
         let _ = reply.send(settlement);
+        // Whoever waits for all of them finds every outcome told.
+        drop(flight);
     }
 
     pub(super) fn expire_sending(&mut self, now: Instant) {

@@ -6,14 +6,14 @@ use super::support::*;
 use crate::engine::*;
 use crate::wire::frame::encoded;
 
-/// What waits for the stream at most: 256 KiB, and the frame that reached that.
-const MOST_WAITING: usize = 256 * 1024 + 65_536;
+/// What waits for the stream at most: 2 MiB, and the frame that reached that.
+const MOST_WAITING: usize = 2 * 1024 * 1024 + 65_536;
 
 #[test]
 fn what_waits_for_the_stream_is_bounded_however_much_is_queued() {
     for max_frame_size in [512, 65_536, u32::MAX] {
         let (mut script, link) = Script::sending_with(config(Role::Client), max_frame_size, 1_000);
-        let bound = MOST_WAITING.max(max_frame_size.min(1 << 20) as usize + 256 * 1024);
+        let bound = MOST_WAITING.max(max_frame_size.min(1 << 20) as usize + 2 * 1024 * 1024);
         let mebibyte = outgoing(0, 1 << 20);
         for key in 0..8 {
             assert!(script.try_send(link, Outgoing { key, ..mebibyte.clone() }));
