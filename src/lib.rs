@@ -34,8 +34,8 @@
 //! publish to in this process.
 
 pub use client::{
-    Accepted, Connection, ConnectionEvent, Counters, DEFAULT_CONSUMER_GROUP, Error, Fault, IdleLinks, Options,
-    Receiver, ReceiverOptions, Retry, Roots, Scope, SendError, Sender, Step, Ticket, TokenError, TokenFuture,
+    Accepted, Connection, ConnectionEvent, Counters, DEFAULT_CONSUMER_GROUP, Error, Fault, Handshake, IdleLinks,
+    Options, Receiver, ReceiverOptions, Retry, Roots, Scope, SendError, Sender, Step, Ticket, TokenError, TokenFuture,
     TokenSource, Transport,
 };
 pub use wire::batch::{Batch, TryAdd};

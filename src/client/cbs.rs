@@ -396,6 +396,7 @@ mod tests {
             max_frame_size: 65_536,
             idle_timeout: None,
             properties: Vec::new(),
+            is_optimistic: false,
             first_number: 0,
         };
         Connection::new(config, now)

@@ -17,6 +17,7 @@ use super::options::Options;
 use super::sender::Sender;
 use super::status::{Counters, Status};
 use super::transport::{self, Way};
+use super::ways::Handshake;
 use crate::engine::{Config, Role};
 use crate::wire::connection_string::{ConnectionString, check_event_hub_name};
 
@@ -345,6 +346,7 @@ fn config(connection_string: &ConnectionString, options: &Options) -> Config {
             ("platform", std::env::consts::OS.to_owned()),
             ("user-agent", user_agent),
         ],
+        is_optimistic: options.ways.handshake == Handshake::Optimistic,
         first_number: 0,
     }
 }

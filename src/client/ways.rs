@@ -18,6 +18,22 @@ pub enum Transport {
     WebSocket,
 }
 
+/// How a connection is opened, between TCP or TLS and the first token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Handshake {
+    /// What depends on an answer waits for it: six round trips from connected to the first accepted event. Every peer that
+    /// speaks the protocol takes it.
+    #[default]
+    Stepwise,
+    /// SASL, open, and the links for tokens in one write, before the peer has said anything: four round trips. AMQP allows
+    /// it, for open and what follows (part 2, 2.4.1); for SASL it is a bet that the peer offers `ANONYMOUS`, which is lost
+    /// with an error that says so. A peer, or something on the way to it, that drops what it has not asked for yet makes
+    /// the connection fail, or run into [`Options::open_timeout`]. Nothing that needs to be secret is in what is said
+    /// early.
+    Optimistic,
+}
+
 /// Whose certificates are trusted, beside those of [`Options::root_certificates_pem`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -41,6 +57,7 @@ pub(super) struct Ways {
     pub(super) custom_endpoint: Option<Result<CustomEndpoint, &'static str>>,
     pub(super) http_proxy: Option<Result<Proxy, &'static str>>,
     pub(super) roots: Roots,
+    pub(super) handshake: Handshake,
     #[cfg(feature = "tls")]
     pub(super) rustls_config: Option<std::sync::Arc<tokio_rustls::rustls::ClientConfig>>,
 }
@@ -51,6 +68,13 @@ impl Options {
     #[must_use]
     pub fn transport(mut self, transport: Transport) -> Self {
         self.ways.transport = transport;
+        self
+    }
+
+    /// How a connection is opened. Default [`Handshake::Stepwise`]; see there what the other one saves and risks.
+    #[must_use]
+    pub fn handshake(mut self, handshake: Handshake) -> Self {
+        self.ways.handshake = handshake;
         self
     }
 

@@ -97,6 +97,7 @@ pub(super) fn config(serial: u64, limits: &Limits) -> Config {
         // The engine announces half of it: 120 s, which producers keep that send no heartbeat of their own accord.
         idle_timeout: Some(limits.idle_timeout),
         properties: Vec::new(),
+        is_optimistic: false,
         first_number: 0,
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Config {
     /// Silence of the peer for this long is its death; half of it is announced.
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) properties: Vec<(&'static str, String)>,
+    /// A client says all of its part at once, up to the open and what was asked for, without waiting for the mechanisms.
+    pub(crate) is_optimistic: bool,
     /// Where transfer ids, delivery ids and delivery counts start: not 0 only in tests of the wrap.
     pub(crate) first_number: u32,
 }
@@ -247,7 +249,7 @@ impl Connection {
             phase: Phase::SaslHeader,
             shared: Shared {
                 out: Outbox::default(),
-                held: client.then(Outbox::default),
+                held: (client && !config.is_optimistic).then(Outbox::default),
                 events: VecDeque::new(),
                 ready: VecDeque::new(),
                 max_frame_size: MIN_MAX_FRAME_SIZE,
@@ -272,6 +274,10 @@ impl Connection {
         };
         if client {
             connection.shared.out.put_slice(&SASL_HEADER);
+            if connection.config.is_optimistic {
+                connection.put_sasl_init();
+                connection.put_greeting();
+            }
         }
         connection
     }

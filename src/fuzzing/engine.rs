@@ -38,14 +38,19 @@ pub fn engine(data: &[u8]) {
 }
 
 pub(super) fn config(role: Role, input: &mut Input<'_>) -> Config {
+    let max_frame_size = 512 + input.number() % 65_536;
+    let idle_timeout = input.option(|input| Duration::from_millis(u64::from(input.number()) + 1));
+    let first_number = input.number();
     Config {
         role,
         container_id: "us".into(),
         hostname: Some("host".into()),
-        max_frame_size: 512 + input.number() % 65_536,
-        idle_timeout: input.option(|input| Duration::from_millis(u64::from(input.number()) + 1)),
+        max_frame_size,
+        idle_timeout,
         properties: vec![("product", "hubwire".into())],
-        first_number: input.number(),
+        // By chance, and without a byte of its own: what was found before keeps its meaning.
+        is_optimistic: role == Role::Client && first_number % 4 == 3,
+        first_number,
     }
 }
 

@@ -141,6 +141,7 @@ async fn of_the_client(emulator: &Emulator) -> Shown {
     shown_types.extend([
         ("Options", shown(&with_login)),
         ("Transport", shown(&Transport::Tcp)),
+        ("Handshake", shown(&hubwire::Handshake::Optimistic)),
         ("Roots", shown(&Roots::Bundled)),
         ("IdleLinks", shown(&IdleLinks::Restore)),
         ("Retry", shown(&Retry::default())),

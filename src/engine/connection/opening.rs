@@ -70,26 +70,38 @@ impl Connection {
             let offered = offered.iter().map(|mechanism| mechanism.as_str().to_owned()).collect();
             return self.closed(CloseCause::NoMechanism(offered));
         }
-        // The hub asks for the token later, over the `$cbs` links. Source: event-hubs-wire 4.1.
+        if !self.config.is_optimistic {
+            self.put_sasl_init();
+        }
+        self.phase = Phase::SaslOutcome;
+    }
+
+    /// The hub asks for the token later, over the `$cbs` links. Source: event-hubs-wire 4.1.
+    pub(super) fn put_sasl_init(&mut self) {
         self.put_sasl(&SaslInit {
             mechanism: "ANONYMOUS".into(),
             initial_response: Some(Binary::from(Vec::new())),
             hostname: self.config.hostname.clone(),
         });
-        self.phase = Phase::SaslOutcome;
     }
 
     fn on_sasl_outcome(&mut self, code: SaslCode) {
         if code != SaslCode::Ok {
             return self.closed(CloseCause::SaslRefused(code as u8));
         }
-        // Header, open, and all that was asked for so far leave in one write. Source: sdk-handshakes, order of things.
+        if !self.config.is_optimistic {
+            self.put_greeting();
+        }
+        self.enter(Phase::AmqpHeader);
+    }
+
+    /// Header, open, and all that was asked for so far leave in one write. Source: sdk-handshakes, order of things.
+    pub(super) fn put_greeting(&mut self) {
         self.shared.out.put_slice(&AMQP_HEADER);
         self.put_open();
         if let Some(mut held) = self.shared.held.take() {
             self.shared.out.append(&mut held);
         }
-        self.enter(Phase::AmqpHeader);
     }
 
     fn on_sasl_init(&mut self, init: &SaslInit) {

@@ -33,6 +33,43 @@ fn a_client_writes_all_it_can_in_each_turn() {
 }
 
 #[test]
+fn an_optimistic_client_says_all_at_once_and_then_listens() {
+    let mut script = Script::new(Config { is_optimistic: true, ..config(Role::Client) });
+    let session = script.connection.begin().expect("a channel");
+    script.attach(session, "a");
+    script.expect(&[
+        "header 3",
+        "sasl-init ANONYMOUS",
+        "header 0",
+        "0 open max-frame-size=65536",
+        "0 begin remote-channel=None",
+        "0 attach handle=0 role=Sender name=a",
+    ]);
+    script.feed(&SASL_HEADER);
+    script.feed(&mechanisms(&["MSSBCBS", "PLAIN", "ANONYMOUS", "EXTERNAL"]));
+    script.feed(&sasl_outcome(SaslCode::Ok));
+    script.feed(&AMQP_HEADER);
+    script.expect(&[]);
+    script.feed(&encoded(0, &open(4_096)));
+    assert!(matches!(script.events[..], [Event::Opened]));
+    script.expect(&[]);
+}
+
+#[test]
+fn an_optimistic_client_whose_bet_is_lost_is_told() {
+    let mut script = Script::new(Config { is_optimistic: true, ..config(Role::Client) });
+    script.feed(&SASL_HEADER);
+    script.feed(&mechanisms(&["PLAIN"]));
+    let [Event::Closed(CloseCause::NoMechanism(offered))] = &script.events[..] else { panic!("{:?}", script.events) };
+    assert_eq!(offered[..], ["PLAIN"]);
+    let mut script = Script::new(Config { is_optimistic: true, ..config(Role::Client) });
+    script.feed(&SASL_HEADER);
+    script.feed(&mechanisms(&["ANONYMOUS"]));
+    script.feed(&sasl_outcome(SaslCode::Auth));
+    assert!(matches!(script.events[..], [Event::Closed(CloseCause::SaslRefused(1))]), "{:?}", script.events);
+}
+
+#[test]
 fn a_server_answers_in_turn() {
     let mut server = Script::new(config(Role::Server));
     server.expect(&[]);
