@@ -35,8 +35,8 @@
 
 pub use client::{
     Accepted, Connection, ConnectionEvent, Counters, DEFAULT_CONSUMER_GROUP, Error, Fault, Handshake, IdleLinks,
-    Options, Receiver, ReceiverOptions, Retry, Roots, Scope, SendError, Sender, Step, Ticket, TokenError, TokenFuture,
-    TokenSource, Transport,
+    KeySpread, Options, PublishError, Publisher, PublisherOptions, Receipt, Receiver, ReceiverOptions, Retry, Roots,
+    Scope, SendError, Sender, Step, Ticket, TokenError, TokenFuture, TokenSource, Transport, Undelivered,
 };
 pub use wire::batch::{Batch, TryAdd};
 pub use wire::connection_string::ConnectionString;

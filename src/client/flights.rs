@@ -32,10 +32,15 @@ impl Flights {
     /// Waits for those that are under way now.
     pub(super) async fn land(&self) {
         let Some(last) = self.open().last().copied() else { return };
+        self.land_before(last + 1).await;
+    }
+
+    /// Waits for those whose key is below `end`.
+    pub(super) async fn land_before(&self, end: DeliveryKey) {
         loop {
             let mut landed = pin!(self.landed.notified());
             landed.as_mut().enable();
-            if self.open().first().is_none_or(|first| *first > last) {
+            if self.open().first().is_none_or(|first| *first >= end) {
                 return;
             }
             landed.await;

@@ -121,6 +121,8 @@ async fn of_the_client(emulator: &Emulator) -> Shown {
         let accepted = connection.partition_sender(HUB, "0").await.expect("attached").send(batch).await;
         let refused = sender.send(sender.batch()).await;
         let properties = connection.event_hub_properties(HUB).await.expect("told");
+        let options = hubwire::PublisherOptions::default();
+        let publisher = hubwire::Publisher::over(vec![connection.clone()], HUB, &options).await.expect("a link");
         shown_types.extend([
             ("Accepted", shown(&accepted.expect("accepted"))),
             ("SendError", shown(&refused.expect_err("an empty batch"))),
@@ -129,6 +131,9 @@ async fn of_the_client(emulator: &Emulator) -> Shown {
             ("PartitionProperties", shown(&connection.partition_properties(HUB, "0").await.expect("told"))),
             ("Receiver", shown(&receiver)),
             ("Sender", shown(&sender)),
+            ("Publisher", shown(&publisher)),
+            ("Receipt", shown(&publisher.publish(token()).await.expect("taken"))),
+            ("PublishError", shown(&publisher.publish_with_key("", "event").await.expect_err("no key"))),
             ("Ticket", shown(&sender.enqueue(batch_of(sender.batch(), ["event"])).await.expect("room"))),
             ("Connection", shown(&connection)),
             ("Counters", shown(&connection.counters())),
@@ -142,6 +147,9 @@ async fn of_the_client(emulator: &Emulator) -> Shown {
         ("Options", shown(&with_login)),
         ("Transport", shown(&Transport::Tcp)),
         ("Handshake", shown(&hubwire::Handshake::Optimistic)),
+        ("KeySpread", shown(&hubwire::KeySpread::Here)),
+        ("PublisherOptions", shown(&hubwire::PublisherOptions::default())),
+        ("Undelivered", shown(&hubwire::Undelivered::Abandoned)),
         ("Roots", shown(&Roots::Bundled)),
         ("IdleLinks", shown(&IdleLinks::Restore)),
         ("Retry", shown(&Retry::default())),

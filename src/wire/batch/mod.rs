@@ -152,6 +152,12 @@ impl Batch {
         Self { message, parts }
     }
 
+    /// The same, for messages of no more than `max_message_size` bytes.
+    pub(crate) fn with_limit(mut self, max_message_size: usize) -> Self {
+        self.parts.max_message_size = self.parts.max_message_size.min(max_message_size);
+        self
+    }
+
     /// Adds `event` if it fits.
     ///
     /// The event's exact size is known before a byte is written, and it is written once. What is not a whole
@@ -341,6 +347,14 @@ fn capacity_for(needed: usize, max_message_size: usize) -> usize {
         capacity = capacity.div_ceil(2);
     }
     capacity
+}
+
+/// Bytes that `item` takes in a batch, or a few more; without a partition key.
+pub(crate) fn room_for(item: &impl BatchItem) -> usize {
+    match item.content() {
+        sealed::Content::Body(body) => data_section_len(data_section_len(body.len())),
+        sealed::Content::Event(event) => data_section_len(event.encoded_len()),
+    }
 }
 
 /// What can be added to a batch: an [`Event`], owned or borrowed, or the body of one.
