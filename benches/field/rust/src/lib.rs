@@ -20,6 +20,8 @@ pub struct Work {
     pub warm_up: usize,
     pub batches: usize,
     pub window: usize,
+    /// A batch of one event.
+    section: Vec<u8>,
 }
 
 impl Work {
@@ -29,27 +31,23 @@ impl Work {
         let mut args = std::env::args().skip(1).map(|arg| arg.parse::<usize>().expect("a number"));
         let mut next = |name: &str| args.next().unwrap_or_else(|| panic!("{name} is missing"));
         let port = u16::try_from(next("PORT")).expect("a port");
-        let packer = Packer::of(next("EVENT_LEN"), next("EVENTS"));
-        Self { port, packer, warm_up: next("WARM_UP"), batches: next("BATCHES"), window: next("WINDOW") }
+        let event_len = next("EVENT_LEN");
+        let packer = Packer::of(event_len, next("EVENTS"));
+        let mut section = Vec::new();
+        Packer::of(event_len, 1).pack(&mut section);
+        Self { port, packer, warm_up: next("WARM_UP"), batches: next("BATCHES"), window: next("WINDOW"), section }
     }
 
-    /// A message of the whole batch, by plain copies.
-    pub fn packed(&self) -> Vec<u8> {
-        let mut message = Vec::with_capacity(self.packer.message_len());
-        self.packer.pack(&mut message);
-        message
+    /// An event's data section, encoded: as many of them are a batch.
+    pub fn section(&self) -> &[u8] {
+        &self.section
     }
 
-    /// One event, encoded by a plain copy: what a batch's data section holds.
-    pub fn event(&self) -> Vec<u8> {
+    /// An event, encoded: what its section holds.
+    pub fn event(&self) -> &[u8] {
         // Descriptor, constructor, and a length of one byte or four.
-        let header_len = |len| if len > 255 { 8 } else { 5 };
-        let body = self.packer.body();
-        let one = Packer::of(body.len(), 1);
-        let mut event = Vec::with_capacity(one.message_len());
-        one.pack(&mut event);
-        event.drain(..header_len(header_len(body.len()) + body.len()));
-        event
+        let header_len = if self.section[3] == 0xa0 { 5 } else { 8 };
+        &self.section[header_len..]
     }
 
     /// For those who want one. Nobody looks at the key.

@@ -10,7 +10,7 @@ fn main() -> std::io::Result<()> {
     let stream = TcpStream::connect(("127.0.0.1", work.port))?;
     stream.set_nodelay(true)?;
     let mut blaster = Blaster::open(stream)?;
-    let mut message = work.packed();
+    let mut message = work.section().repeat(work.packer.count());
     let mut layout = Layout::new(2, message.len());
     let mut publish = |batches| {
         blaster.blast(&mut layout, work.window, batches, &mut message, |message| work.packer.pack(message)).map(drop)

@@ -48,7 +48,7 @@ async fn publish(sender: &mut Sender, work: &Work, batches: usize) {
         if sent.len() == work.window {
             settled(sent.pop_front().expect("a window")).await;
         }
-        let events: Vec<Data> = (0..work.packer.count()).map(|_| Data(Binary::from(work.event()))).collect();
+        let events: Vec<Data> = (0..work.packer.count()).map(|_| Data(Binary::from(work.event().to_vec()))).collect();
         let body = Body::<Value>::Data(Batch::new(events));
         let message = Message::builder().body(body).build();
         let sendable = Sendable::builder().message(message).message_format(BATCH_FORMAT).build();

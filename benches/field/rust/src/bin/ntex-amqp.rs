@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use hubwire_field::{Span, Work, tell_first};
-use ntex::util::Bytes;
+use ntex::util::BytesMut;
 use ntex::{Pipeline, SharedCfg};
 use ntex_amqp::client::{Connect, Connector};
 use ntex_amqp::codec::protocol::DeliveryState;
@@ -35,7 +35,11 @@ async fn publish(link: &SenderLink, work: &Work, batches: usize) {
         if sent.len() == work.window {
             settled(sent.pop_front().expect("a window")).await;
         }
-        let transfer = link.transfer(Bytes::from(work.packed())).format(BATCH_FORMAT);
+        let mut message = BytesMut::with_capacity(work.packer.message_len());
+        for _ in 0..work.packer.count() {
+            message.extend_from_slice(work.section());
+        }
+        let transfer = link.transfer(message.freeze()).format(BATCH_FORMAT);
         sent.push_back(transfer.send().await.expect("sent"));
     }
     for delivery in sent {

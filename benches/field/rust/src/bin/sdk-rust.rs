@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use azure_messaging_eventhubs::ProducerClient;
 use azure_messaging_eventhubs::models::EventData;
+use hubwire::rustls::crypto;
 use hubwire_field::{Span, Work, tell_first};
 use tokio::task::JoinSet;
 
 fn main() {
+    // Alone, the SDK finds it by itself; in one build with hubwire there are two to choose from. Nothing here uses either.
+    crypto::aws_lc_rs::default_provider().install_default().expect("the first");
     let work = Arc::new(Work::from_args());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
