@@ -17,7 +17,10 @@ async fn main() {
     let to = Connect::new(format!("127.0.0.1:{}", work.port)).sasl_auth("".into(), "any".into(), "a2V5".into());
     let client = Pipeline::new(SharedCfg::default(), Connector::new()).call(to).await.expect("a peer");
     let connection = client.sink();
-    ntex::rt::spawn(client.start_default());
+    ntex::rt::spawn(async {
+        let ended = client.start_default().await;
+        ended.expect("a connection that lasts");
+    });
     let session = connection.open_session().attach().await.expect("a session");
     let link = session.build_sender_link("events", "telemetry").attach().await.expect("a link");
     publish(&link, &work, 1).await;
