@@ -261,12 +261,14 @@ async fn a_dropped_publisher_sends_what_it_holds() {
 fn a_runtime_that_ends_leaves_no_receipt_waiting() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let first = runtime();
-    let receipt = first.block_on(async {
+    let mut receipt = None;
+    first.block_on(async {
         let emulator = emulator();
         let publisher = publisher(&emulator, &PublisherOptions::default().linger(3_600 * SECOND)).await;
-        publisher.publish("held").await.expect("taken")
+        receipt = Some(publisher.publish("held").await.expect("taken"));
     });
     drop(first);
+    let receipt = receipt.expect("a receipt");
     let outcome = runtime().block_on(receipt);
     assert!(matches!(outcome, Err(Undelivered::Abandoned)), "{outcome:?}");
 }
