@@ -2,13 +2,10 @@
 
 mod support;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hubwire::wire::event::Properties;
-use hubwire::{Batch, Connection, Error, Event, Handshake, Options, Retry, SendError, Sender, Step, TryAdd};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use hubwire::{Batch, Connection, Error, Event, Options, Retry, SendError, Sender, Step, TryAdd};
 
 use support::{HUB, Then, batch_of, built, connect, relay, sender, stored};
 
@@ -21,49 +18,6 @@ async fn the_guides_three_events_are_accepted_and_stored() {
     assert_eq!((accepted.events, accepted.message_len), (3, message_len));
     assert_eq!(stored(&emulator), ["first event", "second event", "..."]);
     connection.close().await;
-}
-
-/// By default SASL header; SASL init; all up to the `$cbs` attaches; token; attach; batch. Optimistic: the first three at
-/// once.
-#[tokio::test(start_paused = true)]
-async fn the_first_accepted_event_takes_six_round_trips_or_four() {
-    for (handshake, expected) in [(Handshake::Stepwise, 6), (Handshake::Optimistic, 4)] {
-        let emulator = support::emulator();
-        let (stream, turns) = counted_turns(&emulator);
-        let connection_string = support::connection_string(&emulator);
-        let options = Options::default().handshake(handshake);
-        let connection = Connection::open_over(stream, &connection_string, &options).await.expect("opens");
-        let sender = connection.sender(HUB).await.expect("attached");
-        sender.send(batch_of(sender.batch(), ["event"])).await.expect("accepted");
-        assert_eq!(turns.load(Ordering::Relaxed), expected, "{handshake:?}");
-    }
-}
-
-/// A stream to `emulator`, and how often the client has spoken after the hub had: round trips.
-fn counted_turns(emulator: &hubwire::emulator::Emulator) -> (tokio::io::DuplexStream, Arc<AtomicUsize>) {
-    let (client, mut near) = tokio::io::duplex(1 << 16);
-    let mut far = emulator.connect();
-    let turns = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&turns);
-    tokio::spawn(async move {
-        let (mut from_client, mut from_hub) = (vec![0; 1 << 16], vec![0; 1 << 16]);
-        let mut is_clients_turn = true;
-        loop {
-            tokio::select! {
-                Ok(len @ 1..) = near.read(&mut from_client) => {
-                    count.fetch_add(usize::from(is_clients_turn), Ordering::Relaxed);
-                    is_clients_turn = false;
-                    far.write_all(&from_client[..len]).await.expect("the emulator listens");
-                }
-                Ok(len @ 1..) = far.read(&mut from_hub) => {
-                    is_clients_turn = true;
-                    near.write_all(&from_hub[..len]).await.expect("the client listens");
-                }
-                else => return,
-            }
-        }
-    });
-    (client, turns)
 }
 
 #[tokio::test(start_paused = true)]
