@@ -40,6 +40,18 @@ fn add(criterion: &mut Criterion) {
                 }
             });
         });
+        // All that a batch holds, with the starts of its sections, in as many pieces.
+        let mut batch = Batch::new(MAX_MESSAGE_SIZE);
+        fill(&mut batch, body, 1);
+        let encoded = batch.encoded().to_vec();
+        group.bench_function("plain copy, section starts too", |bencher| {
+            bencher.iter(|| {
+                copy.clear();
+                for _ in 0..count {
+                    copy.extend_from_slice(black_box(&encoded));
+                }
+            });
+        });
         let mut batch = Batch::new(MAX_MESSAGE_SIZE);
         group.bench_function("body only", |bencher| {
             bencher.iter(|| fill(&mut batch, body, count));

@@ -47,6 +47,7 @@ fn main() {
     let is_alone = args.iter().any(|arg| arg == "alone");
     let only = args.iter().find(|arg| !arg.starts_with('-') && *arg != "alone").cloned();
     let run = Run { is_trial: args.iter().any(|arg| arg == "--test"), only, is_alone };
+    support::stay_on_core(0);
     run.table("pipelined", WINDOW, BATCHES_IN_A_ROUND, false);
     run.table("one at a time", 1, BATCHES_IN_A_ROUND, false);
     run.table("tls", WINDOW, BATCHES_IN_A_ROUND / 3, true);

@@ -12,3 +12,12 @@ pub mod served;
 pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
+
+/// Keeps this thread on one core, where the machine has more: so that the two ends of a connection do not share one by
+/// chance, which would measure the scheduler.
+pub fn stay_on_core(number: usize) {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    if cores.len() > 1 {
+        core_affinity::set_for_current(cores[number % cores.len()]);
+    }
+}

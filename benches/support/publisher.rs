@@ -1,11 +1,14 @@
 //! hubwire's own client, as the one who measures it would use it.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Instant;
 
 use super::blast::Packer;
 use super::measure::{Took, cpu_of, this_thread};
-use hubwire::{Connection, ConnectionString, Options, Sender, Ticket};
+use hubwire::{Accepted, Connection, ConnectionString, Options, SendError, Sender, Ticket};
 
 pub struct Publisher {
     connection: Connection,
@@ -27,12 +30,14 @@ impl Publisher {
         let thread = this_thread();
         let (began, cpu_before) = (Instant::now(), cpu_of(&thread));
         let mut tickets: VecDeque<Ticket> = VecDeque::with_capacity(self.window);
+        let mut spare = Vec::with_capacity(self.window);
         for _ in 0..batches {
-            let first = if tickets.len() == self.window { tickets.pop_front() } else { None };
-            let mut batch = match first {
-                Some(ticket) => ticket.await.expect("accepted").into_batch(),
-                None => self.sender.batch(),
-            };
+            // The batch that was settled last serves again: its memory is still at hand.
+            while let Some(outcome) = first_outcome(&mut tickets, self.window).await {
+                tickets.pop_front();
+                spare.push(outcome.expect("accepted").into_batch());
+            }
+            let mut batch = spare.pop().unwrap_or_else(|| self.sender.batch());
             for _ in 0..packer.count() {
                 assert!(batch.try_add(packer.body()).is_added());
             }
@@ -48,4 +53,16 @@ impl Publisher {
         drop(self.sender);
         self.connection.close().await;
     }
+}
+
+/// The outcome of the first ticket: waited for when the window is full, looked for when it is not.
+async fn first_outcome(tickets: &mut VecDeque<Ticket>, window: usize) -> Option<Result<Accepted, SendError>> {
+    let is_full = tickets.len() == window;
+    let first = tickets.front_mut()?;
+    poll_fn(|cx| match Pin::new(&mut *first).poll(cx) {
+        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+        Poll::Pending if is_full => Poll::Pending,
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }

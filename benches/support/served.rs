@@ -29,6 +29,7 @@ impl SinkThread {
         let address = listener.local_addr().expect("an address");
         let (told, heard) = mpsc::channel();
         let thread = thread::spawn(move || {
+            super::stay_on_core(1);
             told.send(this_thread()).expect("a listener");
             let stream = listener.accept()?.0;
             stream.set_nodelay(true)?;

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -48,6 +48,8 @@ pub(super) struct Inner {
     /// Places for batches, and for their bytes.
     pub(super) batches: Arc<Semaphore>,
     pub(super) bytes: Arc<Semaphore>,
+    /// Bytes of batches handed over since the task was last given its turn.
+    pub(super) unwritten: AtomicUsize,
 }
 
 impl Connection {
@@ -158,6 +160,7 @@ impl Connection {
             turn: Mutex::new(()),
             batches: Arc::new(Semaphore::new(options.max_in_flight_batches.min(Semaphore::MAX_PERMITS))),
             bytes: Arc::new(Semaphore::new(byte_places(options))),
+            unwritten: AtomicUsize::new(0),
         };
         opening.await.unwrap_or(Err(Error::ShutDown))?;
         Ok(Self { inner: Arc::new(inner) })

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use tokio::sync::{MutexGuard, oneshot};
@@ -18,6 +19,9 @@ use crate::wire::batch::{Batch, Message, PartitionKeyError};
 
 /// The limit of a hub that names none. Source: event-hubs-wire 6.2.
 const DEFAULT_MAX_MESSAGE_SIZE: usize = 1_048_576;
+
+/// Bytes that are worth a turn of the connection's task: many small batches still leave in one write.
+const ENOUGH_TO_WRITE: usize = 256 * 1024;
 
 /// A link to an event hub, or to one of its partitions, that takes batches.
 ///
@@ -139,6 +143,14 @@ impl Sender {
     /// # }
     /// ```
     pub async fn enqueue(&self, batch: Batch) -> Result<Ticket, SendError> {
+        let connection = &self.connection;
+        // A caller that packs one batch after the other lets the connection's task have its turn in between, where they
+        // share a thread: what is there leaves while the next one is packed, and not all at once in the end.
+        if connection.unwritten.load(Ordering::Relaxed) >= ENOUGH_TO_WRITE {
+            connection.unwritten.store(0, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+        connection.unwritten.fetch_add(batch.encoded_len(), Ordering::Relaxed);
         self.hand_over(batch, true).await
     }
 

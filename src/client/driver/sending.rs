@@ -59,6 +59,13 @@ struct Sending {
     began: Instant,
     /// Where it was handed over, and when; without it, it waits in its slot.
     handed: Option<(LinkId, Instant)>,
+    /// Once something went wrong. Apart: most batches know none, and are moved as often as others.
+    trouble: Option<Box<Trouble>>,
+}
+
+/// What a batch has been through.
+#[derive(Default)]
+struct Trouble {
     /// How often it was sent again.
     attempts: u32,
     /// Why it is where it is: the first cause.
@@ -67,6 +74,24 @@ struct Sending {
     doubt: Option<Error>,
     /// The hub's words, when it was refused for now.
     refusal: Option<(String, String)>,
+}
+
+impl Sending {
+    fn trouble(&mut self) -> &mut Trouble {
+        self.trouble.get_or_insert_default()
+    }
+
+    fn attempts(&self) -> u32 {
+        self.trouble.as_ref().map_or(0, |trouble| trouble.attempts)
+    }
+
+    fn cause(&self) -> Option<&Error> {
+        self.trouble.as_ref()?.cause.as_ref()
+    }
+
+    fn refusal(&self) -> Option<&(String, String)> {
+        self.trouble.as_ref()?.refusal.as_ref()
+    }
 }
 
 /// Keys are numbers that were counted here: what they are spread by need not be hard to guess.
@@ -129,7 +154,7 @@ impl Driver {
             slot.waiting.insert(key);
         }
         let handed = handed.map(|link| (link, now));
-        let sending = Sending { request, began: now, handed, attempts: 0, cause: None, doubt: None, refusal: None };
+        let sending = Sending { request, began: now, handed, trouble: None };
         self.sends.by_key.insert(key, sending);
         if is_asleep {
             self.seek(id);
@@ -187,7 +212,7 @@ impl Driver {
             }
             Outcome::Rejected(error) => self.on_rejected(key, error::words(error)),
             Outcome::Released | Outcome::Modified => {
-                sending.cause.get_or_insert(Error::Released);
+                sending.trouble().cause.get_or_insert(Error::Released);
                 self.send_later(key, Duration::ZERO);
             }
             Outcome::NotSent => {
@@ -209,14 +234,14 @@ impl Driver {
 
     fn note_cause(&mut self, key: DeliveryKey, cause: Error) {
         if let Some(sending) = self.sends.by_key.get_mut(&key) {
-            sending.cause.get_or_insert(cause);
+            sending.trouble().cause.get_or_insert(cause);
         }
     }
 
     fn note_doubt(&mut self, key: DeliveryKey, cause: Error) {
         if let Some(sending) = self.sends.by_key.get_mut(&key) {
-            sending.cause.get_or_insert(cause.clone());
-            sending.doubt.get_or_insert(cause);
+            sending.trouble().cause.get_or_insert(cause.clone());
+            sending.trouble().doubt.get_or_insert(cause);
         }
     }
 
@@ -228,7 +253,7 @@ impl Driver {
         }
         let minimum = condition::minimum_wait(&condition);
         if let Some(sending) = self.sends.by_key.get_mut(&key) {
-            sending.refusal = Some((condition, description));
+            sending.trouble().refusal = Some((condition, description));
         }
         self.send_later(key, minimum);
     }
@@ -245,7 +270,7 @@ impl Driver {
     /// How long `sending` waits before it is sent again; `None` when it must not be.
     fn wait_for(&self, sending: &Sending, minimum: Duration, random: f64) -> Option<Duration> {
         let retry = &self.settings.options.retry;
-        let wait = retry.wait(sending.attempts, minimum, random)?;
+        let wait = retry.wait(sending.attempts(), minimum, random)?;
         let at = clock::now().checked_add(wait)?;
         let is_in_time = at < sending.request.deadline.at && retry.allows_after(at.duration_since(sending.began));
         // Nobody waits for one whose caller has gone.
@@ -269,7 +294,7 @@ impl Driver {
             return self.give_back(key);
         };
         let id = self.line_up(key);
-        let refusal = self.sends.by_key.get(&key).and_then(|sending| sending.refusal.clone());
+        let refusal = self.sends.by_key.get(&key).and_then(|sending| sending.refusal().cloned());
         let Some(slot) = self.links.get_mut(id) else { return };
         let until = clock::now() + wait;
         slot.paused_until = Some(slot.paused_until.map_or(until, |before| before.max(until)));
@@ -283,7 +308,7 @@ impl Driver {
     fn line_up(&mut self, key: DeliveryKey) -> SlotId {
         let Some(sending) = self.sends.by_key.get_mut(&key) else { return SlotId::default() };
         let id = sending.request.slot;
-        sending.attempts += 1;
+        sending.trouble().attempts += 1;
         match self.links.get_mut(id).filter(|slot| !matches!(slot.state, State::GivenUp(_))) {
             Some(slot) => {
                 slot.waiting.insert(key);
@@ -298,7 +323,7 @@ impl Driver {
     /// first cause.
     pub(super) fn give_back(&mut self, key: DeliveryKey) {
         let Some(sending) = self.sends.by_key.get(&key) else { return };
-        let settlement = match (&sending.refusal, &sending.cause) {
+        let settlement = match (sending.refusal(), sending.cause()) {
             (Some((condition, description)), _) => {
                 Settlement::Rejected { condition: condition.clone(), description: description.clone() }
             }
@@ -328,7 +353,8 @@ impl Driver {
             slot.waiting.remove(&key);
         }
         // What an earlier attempt left open is not closed by one that failed.
-        let settlement = match (settlement, sending.doubt) {
+        let doubt = sending.trouble.and_then(|trouble| trouble.doubt);
+        let settlement = match (settlement, doubt) {
             (Settlement::Accepted, _) => Settlement::Accepted,
             (_, Some(doubt)) => Settlement::Unknown(doubt),
             (settlement, None) => settlement,
@@ -359,7 +385,7 @@ impl Driver {
         let deadline = sending.request.deadline;
         let Some((link, _)) = sending.handed else {
             let slot = self.links.get(sending.request.slot);
-            let is_known = sending.cause.is_some() || sending.refusal.is_some();
+            let is_known = sending.cause().is_some() || sending.refusal().is_some();
             if is_known || self.outage.is_some() || slot.is_some_and(|slot| slot.outage.is_some()) {
                 return self.give_back(key);
             }

@@ -106,17 +106,30 @@ pub struct Batch {
 #[derive(Clone, PartialEq, Eq)]
 struct Parts {
     max_message_size: usize,
-    partition_key: Option<Box<str>>,
-    /// What a partition key puts before the events, and at the front of each that has but a body.
-    prefix: Bytes,
+    /// Most batches have none, and are moved as often as others.
+    key: Option<Box<Key>>,
     len: usize,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Key {
+    partition_key: Box<str>,
+    /// What it puts before the events, and at the front of each that has but a body.
+    prefix: Bytes,
+}
+
+impl Parts {
+    /// See [`Key::prefix`].
+    fn prefix(&self) -> &[u8] {
+        self.key.as_ref().map_or(&[], |key| &key.prefix)
+    }
 }
 
 impl Batch {
     /// An empty batch for messages of up to `max_message_size` bytes: what the hub has named when the sender link
     /// was attached. Never more than 4 GiB.
     pub fn new(max_message_size: usize) -> Self {
-        Self::with_prefix(max_message_size, None, Bytes::new())
+        Self::with_key(max_message_size, None)
     }
 
     /// An empty batch whose events all go to the partition that the hub finds for `key`.
@@ -135,21 +148,22 @@ impl Batch {
         let key = key.as_ref();
         match key.chars().count() {
             0 => Err(PartitionKeyError::Empty),
-            1..=MAX_PARTITION_KEY_CHARS => Ok(Self::with_prefix(max_message_size, Some(key.into()), key_sections(key))),
+            1..=MAX_PARTITION_KEY_CHARS => {
+                let key = Key { partition_key: key.into(), prefix: key_sections(key) };
+                Ok(Self::with_key(max_message_size, Some(Box::new(key))))
+            }
             chars => Err(PartitionKeyError::TooLong { chars }),
         }
     }
 
-    fn with_prefix(max_message_size: usize, partition_key: Option<Box<str>>, prefix: Bytes) -> Self {
-        let message = BytesMut::from(&prefix[..]);
+    fn with_key(max_message_size: usize, key: Option<Box<Key>>) -> Self {
         let parts = Parts {
             // AMQP can say no longer length.
             max_message_size: max_message_size.min(u32::MAX as usize),
-            partition_key,
-            prefix,
+            key,
             len: 0,
         };
-        Self { message, parts }
+        Self { message: BytesMut::from(parts.prefix()), parts }
     }
 
     /// The same, for messages of no more than `max_message_size` bytes.
@@ -164,6 +178,7 @@ impl Batch {
     /// [`Event`] is the body of one. Adding such a body allocates nothing while the batch has room in its memory.
     ///
     /// With a partition key, the event becomes durable and carries the key, in the place of one of its own.
+    #[inline]
     pub fn try_add<E: BatchItem>(&mut self, event: E) -> TryAdd<E> {
         let added = match event.content() {
             sealed::Content::Body(body) => self.add_body(body),
@@ -177,24 +192,36 @@ impl Batch {
         }
     }
 
+    /// The hot path: what there is to a small event beside copying is in this function.
+    #[inline]
     fn add_body(&mut self, body: &[u8]) -> Result<(), Refusal> {
-        let event_len = self.parts.prefix.len() + data_section_len(body.len());
-        make_room(&mut self.message, &self.parts, event_len)?;
-        if self.parts.prefix.is_empty() {
-            put_section_starts(&mut self.message, event_len, body.len());
-            self.message.extend_from_slice(body);
-        } else {
-            put_section_start(&mut self.message, event_len);
-            self.message.extend_from_slice(&self.parts.prefix);
-            put_data_section(&mut self.message, body);
+        if self.parts.key.is_some() {
+            return self.add_body_with_key(body);
         }
+        let event_len = data_section_len(body.len());
+        let section_len = data_section_len(event_len);
+        if self.message.len() + section_len > self.parts.max_message_size.min(self.message.capacity()) {
+            make_room(&mut self.message, &self.parts, event_len)?;
+        }
+        put_section_starts(&mut self.message, event_len, body.len());
+        self.message.extend_from_slice(body);
+        self.parts.len += 1;
+        Ok(())
+    }
+
+    fn add_body_with_key(&mut self, body: &[u8]) -> Result<(), Refusal> {
+        let event_len = self.parts.prefix().len() + data_section_len(body.len());
+        make_room(&mut self.message, &self.parts, event_len)?;
+        put_section_start(&mut self.message, event_len);
+        self.message.extend_from_slice(self.parts.prefix());
+        put_data_section(&mut self.message, body);
         self.parts.len += 1;
         Ok(())
     }
 
     fn add_event(&mut self, event: &Event) -> Result<(), Refusal> {
         event.check().map_err(Refusal::Invalid)?;
-        let encoding = Encoding::new(event, self.parts.partition_key.as_deref());
+        let encoding = Encoding::new(event, self.parts.key.as_ref().map(|key| &*key.partition_key));
         let event_len = encoding.len();
         make_room(&mut self.message, &self.parts, event_len)?;
         put_section_start(&mut self.message, event_len);
@@ -230,7 +257,7 @@ impl Batch {
 
     /// The key that all events share, if there is one.
     pub fn partition_key(&self) -> Option<&str> {
-        self.parts.partition_key.as_deref()
+        self.parts.key.as_ref().map(|key| &*key.partition_key)
     }
 
     /// The message: what a transfer of format [`MESSAGE_FORMAT`] carries.
@@ -240,7 +267,7 @@ impl Batch {
 
     /// Removes every event. Limit, partition key and memory stay.
     pub fn clear(&mut self) {
-        self.message.truncate(self.parts.prefix.len());
+        self.message.truncate(self.parts.prefix().len());
         self.parts.len = 0;
     }
 
@@ -322,11 +349,11 @@ fn put_section_starts(message: &mut BytesMut, event_len: usize, body_len: usize)
     }
 }
 
-/// Sees to it that an event of `event_len` bytes may be written, and that there is memory for it.
+/// Out of the way of the events that fit: sees to it that an event of `event_len` bytes may be written, and that there is memory for it.
 fn make_room(message: &mut BytesMut, parts: &Parts, event_len: usize) -> Result<(), Refusal> {
     let section_len = data_section_len(event_len);
     let needed = message.len() + section_len;
-    if parts.prefix.len() + section_len > parts.max_message_size {
+    if parts.prefix().len() + section_len > parts.max_message_size {
         return Err(Refusal::TooLarge);
     }
     if needed > parts.max_message_size {

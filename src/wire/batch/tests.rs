@@ -236,7 +236,7 @@ proptest! {
             }
             prop_assert!(batch.is_empty() || batch.encoded_len() <= max_message_size);
         }
-        let envelope = if key.is_some() { batch.parts.prefix.len() } else { 0 };
+        let envelope = if key.is_some() { batch.parts.prefix().len() } else { 0 };
         let sections: usize = added.iter().map(|event| data_section_len(event.len())).sum();
         prop_assert_eq!(batch.encoded_len(), envelope + sections);
 
