@@ -11,7 +11,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
 use tokio_rustls::rustls::time_provider::TimeProvider;
-use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{self, ClientConfig, ClientConnection, RootCertStore};
 
 use super::Endpoint;
 use crate::client::deadline::Deadline;
@@ -46,11 +46,15 @@ impl Tls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let handshake = TlsConnector::from(self.config.clone()).connect(self.name.clone(), stream);
+        let roomy = |connection: &mut ClientConnection| connection.set_buffer_limit(Some(BUFFER_LEN));
+        let handshake = TlsConnector::from(self.config.clone()).connect_with(self.name.clone(), stream, roomy);
         let failed = |source: io::Error| Error::Tls { host: endpoint.host.clone(), source: Arc::new(plain(source)) };
         deadline.limit(Step::Tls, handshake).await?.map_err(failed)
     }
 }
+
+/// Bytes that are encrypted before they are written. More at a time means fewer writes; rustls has 64 KiB.
+const BUFFER_LEN: usize = 256 * 1024;
 
 /// What is not TLS' own word is the stream's, which another try may spare: it is told by its kind alone.
 fn plain(error: io::Error) -> io::Error {
