@@ -30,14 +30,13 @@ impl Publisher {
         let thread = this_thread();
         let (began, cpu_before) = (Instant::now(), cpu_of(&thread));
         let mut tickets: VecDeque<Ticket> = VecDeque::with_capacity(self.window);
-        let mut spare = Vec::with_capacity(self.window);
         for _ in 0..batches {
-            // The batch that was settled last serves again: its memory is still at hand.
+            // What is accepted leaves its memory to the next batch: look as soon as may be.
             while let Some(outcome) = first_outcome(&mut tickets, self.window).await {
                 tickets.pop_front();
-                spare.push(outcome.expect("accepted").into_batch());
+                outcome.expect("accepted");
             }
-            let mut batch = spare.pop().unwrap_or_else(|| self.sender.batch());
+            let mut batch = self.sender.batch();
             for _ in 0..packer.count() {
                 assert!(batch.try_add(packer.body()).is_added());
             }

@@ -13,6 +13,7 @@ use super::credential::{OfConnectionString, TokenSource};
 use super::deadline::Deadline;
 use super::driver::{AttachRequest, Attached, BoxStream, Command, Connector, Driver, LinkTerms, Settings, SlotId};
 use super::error::{Error, Step};
+use super::memory::Memory;
 use super::options::Options;
 use super::sender::Sender;
 use super::status::{Counters, Status};
@@ -50,6 +51,8 @@ pub(super) struct Inner {
     pub(super) bytes: Arc<Semaphore>,
     /// Bytes of batches handed over since the task was last given its turn.
     pub(super) unwritten: AtomicUsize,
+    /// Of batches, for the next ones.
+    pub(super) memory: Arc<Memory>,
 }
 
 impl Connection {
@@ -161,6 +164,7 @@ impl Connection {
             batches: Arc::new(Semaphore::new(options.max_in_flight_batches.min(Semaphore::MAX_PERMITS))),
             bytes: Arc::new(Semaphore::new(byte_places(options))),
             unwritten: AtomicUsize::new(0),
+            memory: Arc::default(),
         };
         opening.await.unwrap_or(Err(Error::ShutDown))?;
         Ok(Self { inner: Arc::new(inner) })

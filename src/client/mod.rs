@@ -9,6 +9,7 @@ mod driver;
 mod error;
 mod flights;
 mod management;
+mod memory;
 mod options;
 mod publisher;
 mod random;

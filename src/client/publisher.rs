@@ -25,9 +25,6 @@ pub use cohort::{Receipt, Undelivered};
 pub use options::{KeySpread, PublisherOptions};
 use route::{Forming, Route};
 
-/// Batches that were sent and are kept for the next events.
-const MAX_SPARES: usize = 16;
-
 /// Takes events one by one and sends them in batches, over one connection or several.
 ///
 /// A batch leaves when it is full, or when its first event has waited for [`PublisherOptions::linger`]. Each event's outcome
@@ -82,7 +79,6 @@ struct Shared {
     partitions: tokio::sync::Mutex<HashMap<String, Arc<Route>>>,
     /// Bytes that may still be held.
     room: Arc<Semaphore>,
-    spares: Mutex<Vec<Batch>>,
     flights: Arc<Flights>,
     next_flight: AtomicU64,
 }
@@ -159,7 +155,6 @@ impl Publisher {
             keys: Mutex::default(),
             partitions: tokio::sync::Mutex::default(),
             room: Arc::new(Semaphore::new(publisher_options.max_held_bytes.clamp(1, Semaphore::MAX_PERMITS))),
-            spares: Mutex::default(),
             flights: Arc::default(),
             next_flight: AtomicU64::new(0),
         };
@@ -308,8 +303,8 @@ impl Shared {
         }
         // A key that is none is refused before anything is kept for it.
         let lane = &self.lanes[lane_of(key, self.lanes.len())];
-        let empty = lane.batch_with_partition_key(key)?;
-        let route = Arc::new(Route::with_key(key, lane.clone(), empty));
+        Batch::with_partition_key(lane.max_message_size(), key)?;
+        let route = Arc::new(Route::with_key(key, lane.clone()));
         keys.insert(key.into(), route.clone());
         Ok(route)
     }
@@ -328,24 +323,8 @@ impl Shared {
         &self.lanes[self.turn.fetch_add(1, Ordering::Relaxed) % self.lanes.len()]
     }
 
-    fn max_batch_len(&self, sender: &Sender) -> usize {
-        self.options.max_batch_len.min(sender.max_message_size())
-    }
-
     fn keys(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Route>>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn spares(&self) -> MutexGuard<'_, Vec<Batch>> {
-        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Keeps a batch that was sent, for the next events.
-    fn spare(&self, batch: Batch) {
-        let mut spares = self.spares();
-        if batch.partition_key().is_none() && spares.len() < MAX_SPARES {
-            spares.push(batch);
-        }
     }
 }
 

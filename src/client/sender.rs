@@ -14,6 +14,7 @@ use super::deadline::Deadline;
 use super::driver::{Command, Place, SendRequest, Settlement, SlotId};
 use super::error::{Error, SendError, Step};
 use super::flights::Flights;
+use super::memory::Memory;
 use crate::engine::DeliveryKey;
 use crate::wire::batch::{Batch, Message, PartitionKeyError};
 
@@ -37,20 +38,37 @@ pub struct Sender {
     flights: Arc<Flights>,
 }
 
-/// What was accepted.
-#[derive(Debug)]
+/// What was accepted. When it is dropped, the batch's memory is kept for the next [`Sender::batch`] on the connection.
 pub struct Accepted {
     /// Events that the hub has stored.
     pub events: usize,
     /// Bytes of the message that held them.
     pub message_len: usize,
-    batch: Batch,
+    /// Until it is taken.
+    batch: Option<Batch>,
+    memory: Arc<Memory>,
 }
 
 impl Accepted {
     /// The batch, emptied, its memory and its partition key kept: for the next events.
-    pub fn into_batch(self) -> Batch {
-        self.batch
+    pub fn into_batch(mut self) -> Batch {
+        // It is there until now.
+        self.batch.take().unwrap_or_else(|| Batch::new(0))
+    }
+}
+
+impl Drop for Accepted {
+    fn drop(&mut self) {
+        if let Some(batch) = self.batch.take() {
+            self.memory.keep(batch);
+        }
+    }
+}
+
+impl fmt::Debug for Accepted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { events, message_len, .. } = self;
+        f.debug_struct("Accepted").field("events", events).field("message_len", message_len).finish_non_exhaustive()
     }
 }
 
@@ -76,9 +94,9 @@ impl Sender {
         self.partition_id.as_deref()
     }
 
-    /// An empty batch of this link's size.
+    /// An empty batch of this link's size, in the memory of one that was accepted and is used no more, if there is one.
     pub fn batch(&self) -> Batch {
-        Batch::new(self.max_message_size)
+        self.connection.memory.lend(Batch::new(self.max_message_size))
     }
 
     /// An empty batch of this link's size whose events all go to the partition of `key`.
@@ -86,7 +104,7 @@ impl Sender {
     /// # Errors
     /// [`PartitionKeyError`] when the key is empty or too long.
     pub fn batch_with_partition_key(&self, key: &str) -> Result<Batch, PartitionKeyError> {
-        Batch::with_partition_key(self.max_message_size, key)
+        Batch::with_partition_key(self.max_message_size, key).map(|empty| self.connection.memory.lend(empty))
     }
 
     /// Sends `batch` and waits for its outcome, within [`Options::send_timeout`](super::Options::send_timeout): waiting for
@@ -279,7 +297,8 @@ impl Future for Ticket {
         let settlement = ready!(Pin::new(&mut self.outcome).poll(cx));
         let message = self.message.take().expect("an outcome is told once");
         // No answer: the connection's task was torn down with its runtime.
-        Poll::Ready(settled(message, settlement.unwrap_or_else(|_| Settlement::Unknown(self.connection.cause()))))
+        let settlement = settlement.unwrap_or_else(|_| Settlement::Unknown(self.connection.cause()));
+        Poll::Ready(settled(message, settlement, &self.connection.memory))
     }
 }
 
@@ -298,13 +317,13 @@ impl fmt::Debug for Ticket {
 }
 
 #[allow(clippy::result_large_err, reason = "the batch is what makes it large, and moves as cheaply as when accepted")]
-fn settled(message: Message, settlement: Settlement) -> Result<Accepted, SendError> {
+fn settled(message: Message, settlement: Settlement, memory: &Arc<Memory>) -> Result<Accepted, SendError> {
     let (events, message_len) = (message.len(), message.bytes.len());
     let mut batch = Batch::from_message(message);
     match settlement {
         Settlement::Accepted => {
             batch.clear();
-            Ok(Accepted { events, message_len, batch })
+            Ok(Accepted { events, message_len, batch: Some(batch), memory: memory.clone() })
         }
         Settlement::Rejected { condition, description } => Err(SendError::Rejected { batch, condition, description }),
         Settlement::NotSent(cause) => Err(SendError::NotSent { batch, cause }),

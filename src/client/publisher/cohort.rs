@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::client::error::{Error, SendError};
 use crate::client::sender::Accepted;
-use crate::wire::batch::{Batch, BatchReader};
+use crate::wire::batch::BatchReader;
 use crate::wire::event::Event;
 
 /// See the module.
@@ -133,19 +133,13 @@ impl Unsettled {
         Receipt { cohort: self.cohort.clone(), index, waker: None }
     }
 
-    /// Tells the outcome; the batch, emptied, if it was accepted.
-    pub(super) fn settle(mut self, outcome: Result<Accepted, SendError>) -> Option<Batch> {
+    /// Tells the outcome.
+    pub(super) fn settle(mut self, outcome: Result<Accepted, SendError>) {
         self.is_settled = true;
-        match outcome {
-            Ok(accepted) => {
-                self.cohort.settle(State::Accepted);
-                Some(accepted.into_batch())
-            }
-            Err(error) => {
-                self.cohort.settle(State::Failed(Arc::new(Failed::of(error))));
-                None
-            }
-        }
+        self.cohort.settle(match outcome {
+            Ok(_) => State::Accepted,
+            Err(error) => State::Failed(Arc::new(Failed::of(error))),
+        });
     }
 }
 

@@ -21,8 +21,8 @@ pub(super) struct Route {
 enum WayOut {
     /// To the hub, over the next connection in turn.
     Any,
-    /// To the partition of a key: the key, and an empty batch with it.
-    Key(Box<str>, Arc<Sender>, Box<Batch>),
+    /// To the partition of a key.
+    Key(Box<str>, Arc<Sender>),
     Partition(Arc<Sender>),
 }
 
@@ -87,8 +87,9 @@ impl Route {
         Self { open: Arc::default(), way: WayOut::Any }
     }
 
-    pub(super) fn with_key(key: &str, sender: Arc<Sender>, empty: Batch) -> Self {
-        Self { open: Arc::default(), way: WayOut::Key(key.into(), sender, Box::new(empty)) }
+    /// `key` is a good one.
+    pub(super) fn with_key(key: &str, sender: Arc<Sender>) -> Self {
+        Self { open: Arc::default(), way: WayOut::Key(key.into(), sender) }
     }
 
     pub(super) fn to_partition(sender: Arc<Sender>) -> Self {
@@ -106,17 +107,15 @@ impl Route {
 
     /// A batch for the next events.
     pub(super) fn batch(&self, shared: &Shared) -> Batch {
-        match &self.way {
-            WayOut::Key(.., empty) => empty.as_ref().clone().with_limit(shared.options.max_batch_len),
-            WayOut::Any => self.plain_batch(shared, &shared.lanes[0]),
-            WayOut::Partition(sender) => self.plain_batch(shared, sender),
-        }
-    }
-
-    fn plain_batch(&self, shared: &Shared, sender: &Sender) -> Batch {
-        let limit = shared.max_batch_len(sender);
-        let spare = shared.spares().pop().filter(|spare| spare.max_message_size() == limit);
-        spare.unwrap_or_else(|| Batch::new(limit))
+        let batch = match &self.way {
+            WayOut::Any => shared.lanes[0].batch(),
+            WayOut::Partition(sender) => sender.batch(),
+            WayOut::Key(key, sender) => {
+                let batch = sender.batch_with_partition_key(key);
+                batch.expect("the key was looked at when it was new")
+            }
+        };
+        batch.with_limit(shared.options.max_batch_len)
     }
 
     pub(super) async fn depart_as_it_is(self: &Arc<Self>, shared: &Arc<Shared>) {
@@ -135,7 +134,7 @@ impl Route {
         tokio::spawn(async move {
             let sender = match &route.way {
                 WayOut::Any => shared.next_lane().clone(),
-                WayOut::Key(_, sender, _) | WayOut::Partition(sender) => sender.clone(),
+                WayOut::Key(_, sender) | WayOut::Partition(sender) => sender.clone(),
             };
             let handed = sender.enqueue(batch).await;
             // The next batch goes behind it.
@@ -144,11 +143,9 @@ impl Route {
                 Ok(ticket) => ticket.await,
                 Err(error) => Err(error),
             };
-            if let Some(batch) = cohort.settle(outcome) {
-                shared.spare(batch);
-            }
+            cohort.settle(outcome);
             drop((room, flight));
-            if let WayOut::Key(key, ..) = &route.way {
+            if let WayOut::Key(key, _) = &route.way {
                 shared.forget_key(key, &route);
             }
         });

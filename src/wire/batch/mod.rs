@@ -166,6 +166,19 @@ impl Batch {
         Self { message: BytesMut::from(parts.prefix()), parts }
     }
 
+    /// The same batch, empty, in memory that another one had.
+    pub(crate) fn in_memory(mut self, mut memory: BytesMut) -> Self {
+        memory.clear();
+        memory.extend_from_slice(self.parts.prefix());
+        self.parts.len = 0;
+        Self { message: memory, ..self }
+    }
+
+    /// Its memory alone.
+    pub(crate) fn into_memory(self) -> BytesMut {
+        self.message
+    }
+
     /// The same, for messages of no more than `max_message_size` bytes.
     pub(crate) fn with_limit(mut self, max_message_size: usize) -> Self {
         self.parts.max_message_size = self.parts.max_message_size.min(max_message_size);

@@ -1,10 +1,12 @@
-//! hubwire: up to a window of sends at a time, each batch packed afresh into memory that came back from an earlier one.
+//! hubwire: up to a window of batches without an outcome, each packed afresh into memory that an earlier one left.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 
-use hubwire::{Connection, ConnectionString, Options, Sender};
+use hubwire::{Accepted, Connection, ConnectionString, Options, SendError, Sender, Ticket};
 use hubwire_field::{Span, Work, tell_first};
-use tokio::task::JoinSet;
 
 fn main() {
     let work = Work::from_args();
@@ -13,7 +15,7 @@ fn main() {
         let to = ConnectionString::parse(&work.connection_string()).expect("well-formed");
         let options = Options::default().max_in_flight_batches(work.window);
         let connection = Connection::open(&to, &options).await.expect("a peer");
-        let sender = Arc::new(connection.sender("telemetry").await.expect("a link"));
+        let sender = connection.sender("telemetry").await.expect("a link");
         publish(&sender, &work, 1).await;
         tell_first();
         publish(&sender, &work, work.warm_up).await;
@@ -25,18 +27,33 @@ fn main() {
     });
 }
 
-async fn publish(sender: &Arc<Sender>, work: &Work, batches: usize) {
-    let (mut sends, mut spare) = (JoinSet::new(), Vec::new());
+async fn publish(sender: &Sender, work: &Work, batches: usize) {
+    let mut tickets: VecDeque<Ticket> = VecDeque::with_capacity(work.window);
     for _ in 0..batches {
-        if sends.len() == work.window {
-            spare.push(sends.join_next().await.expect("a send").expect("no panic"));
+        // What is accepted leaves its memory to the next batch: look as soon as may be.
+        while let Some(outcome) = first_outcome(&mut tickets, work.window).await {
+            tickets.pop_front();
+            outcome.expect("accepted");
         }
-        let mut batch = spare.pop().unwrap_or_else(|| sender.batch());
+        let mut batch = sender.batch();
         for _ in 0..work.packer.count() {
             assert!(batch.try_add(work.packer.body()).is_added());
         }
-        let sender = sender.clone();
-        sends.spawn(async move { sender.send(batch).await.expect("accepted").into_batch() });
+        tickets.push_back(sender.enqueue(batch).await.expect("room"));
     }
-    sends.join_all().await;
+    for ticket in tickets {
+        ticket.await.expect("accepted");
+    }
+}
+
+/// The outcome of the first ticket: waited for when the window is full, looked for when it is not.
+async fn first_outcome(tickets: &mut VecDeque<Ticket>, window: usize) -> Option<Result<Accepted, SendError>> {
+    let is_full = tickets.len() == window;
+    let first = tickets.front_mut()?;
+    poll_fn(|cx| match Pin::new(&mut *first).poll(cx) {
+        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+        Poll::Pending if is_full => Poll::Pending,
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
