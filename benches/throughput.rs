@@ -5,10 +5,12 @@
 //! - **blast** writes batches that are encoded once, in frames whose layout is known: the ceiling of every client.
 //! - **blast-encode** packs each batch by plain copies, then does the same: the ceiling of every client that packs.
 //! - **hubwire** packs each batch through its own API.
-//! - **fe2o3-amqp**'s `Sender` packs and sends the same.
+//! - **fe2o3-amqp**'s `Sender` packs and sends the same; and each event as a message of its own.
+//! - **hubwire**'s `Publisher` takes the same events one by one.
 //!
 //! Medians of the rounds; the ratios are what counts. A table's name limits the run to it, and `alone` to hubwire, for a
-//! profiler: `cargo bench --features bench --bench throughput -- tls alone`.
+//! profiler: `cargo bench --features bench --bench throughput -- tls alone`. Each end keeps to a core of its own, unless
+//! `anywhere` is said.
 
 mod support;
 
@@ -45,7 +47,7 @@ struct Run {
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let is_alone = args.iter().any(|arg| arg == "alone");
-    let only = args.iter().find(|arg| !arg.starts_with('-') && *arg != "alone").cloned();
+    let only = args.iter().find(|arg| !arg.starts_with('-') && !["alone", "anywhere"].contains(&arg.as_str())).cloned();
     let run = Run { is_trial: args.iter().any(|arg| arg == "--test"), only, is_alone };
     support::stay_on_core(0);
     run.table("pipelined", WINDOW, BATCHES_IN_A_ROUND, false);
@@ -53,6 +55,7 @@ fn main() {
     run.table("tls", WINDOW, BATCHES_IN_A_ROUND / 3, true);
     run.family();
     run.singles();
+    run.events();
 }
 
 impl Run {
@@ -133,6 +136,22 @@ impl Run {
         self.beside(1_024, 1, rounds.unzip());
     }
 
+    /// Events handed over one by one, which the publisher packs, beside batches that the caller packs.
+    fn events(&self) {
+        if self.is_left_out("publisher") {
+            return;
+        }
+        let (batches, rounds) = if self.is_trial { (3, 1) } else { (BATCHES_IN_A_ROUND / 3, ROUNDS) };
+        println!("publisher: events one by one, each with its receipt; batches that the caller packs beside it");
+        println!("{:>10} {:>32} {:>32} {:>26}", "event", "batches", "publisher", "of batches: events, CPU");
+        for event_len in SIZES {
+            let packer = Packer::full(event_len);
+            let rounds = (0..rounds)
+                .map(|_| (publish(&packer, WINDOW, batches, None), publish_events(&packer, WINDOW, batches)));
+            self.beside(event_len, packer.count(), rounds.unzip());
+        }
+    }
+
     fn is_left_out(&self, name: &str) -> bool {
         self.only.as_ref().is_some_and(|only| !name.starts_with(only.as_str()))
     }
@@ -147,6 +166,33 @@ impl Run {
             ours.cpu.as_secs_f64() / theirs.cpu.as_secs_f64(),
         );
     }
+}
+
+/// As many events as fill so many batches, by the publisher.
+#[allow(clippy::disallowed_methods, reason = "a bench measures time")]
+fn publish_events(packer: &Packer, window: usize, batches: usize) -> Took {
+    let sink = SinkThread::start();
+    let to = ConnectionString::parse(&sink.connection_string()).expect("well-formed");
+    let options = Options::default().max_in_flight_batches(window);
+    let took = support::runtime().block_on(async {
+        let publisher =
+            hubwire::Publisher::open(&to, "telemetry", &options, &hubwire::PublisherOptions::default()).await;
+        let publisher = publisher.expect("a sink");
+        let mut took = None;
+        for batches in [2 * window, batches] {
+            let thread = this_thread();
+            let (began, cpu_before) = (std::time::Instant::now(), cpu_of(&thread));
+            for _ in 0..batches * packer.count() {
+                drop(publisher.publish(packer.body()).await.expect("room"));
+            }
+            publisher.flush().await;
+            took = Some(Took::of(began.elapsed(), cpu_of(&thread) - cpu_before, batches));
+        }
+        publisher.close().await;
+        took.expect("two rounds")
+    });
+    sink.join();
+    took
 }
 
 fn family<T: SerializableBody>(window: usize, messages: usize, message: impl Fn() -> Sendable<T>) -> Took {

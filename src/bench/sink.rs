@@ -37,7 +37,7 @@
 mod frames;
 mod peer;
 
-use std::io::ErrorKind::{ConnectionReset as Reset, UnexpectedEof};
+use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -73,36 +73,38 @@ impl Counts {
 /// Serves one connection on this thread, until the peer closes it or leaves.
 ///
 /// # Errors
-/// Those of the stream; [`io::ErrorKind::InvalidData`] when the peer does not speak AMQP.
-pub fn serve(mut stream: impl Read + Write, counts: &Counts) -> io::Result<()> {
+/// Those of the stream, but a peer's leaving without a word; [`io::ErrorKind::InvalidData`] when the peer does not speak
+/// AMQP.
+pub fn serve(stream: impl Read + Write, counts: &Counts) -> io::Result<()> {
+    match serve_to_the_end(stream, counts) {
+        Err(error) if matches!(error.kind(), ConnectionReset | BrokenPipe | UnexpectedEof) => Ok(()),
+        served => served,
+    }
+}
+
+fn serve_to_the_end(mut stream: impl Read + Write, counts: &Counts) -> io::Result<()> {
     let mut peer = Peer::default();
     let mut input = vec![0; READ_LEN];
     let mut held = 0;
-    loop {
+    while !peer.is_over() {
         // A frame that does not fit is a request, or an attach full of properties.
         if held == input.len() {
             input.resize(2 * input.len(), 0);
         }
-        let read = match stream.read(&mut input[held..]) {
-            Ok(0) => return Ok(()),
-            Ok(read) => read,
-            // Over TLS, a peer that leaves without a word.
-            Err(error) if matches!(error.kind(), Reset | UnexpectedEof) => return Ok(()),
-            Err(error) => return Err(error),
-        };
+        let read = stream.read(&mut input[held..])?;
+        if read == 0 {
+            return Ok(());
+        }
         held += read;
         let taken = peer.take(&input[..held], counts)?;
         input.copy_within(taken..held, 0);
         held -= taken;
-        let is_over = peer.is_over();
         let answer = peer.answer();
         if !answer.is_empty() {
             stream.write_all(answer)?;
             stream.flush()?;
             answer.clear();
         }
-        if is_over {
-            return Ok(());
-        }
     }
+    Ok(())
 }

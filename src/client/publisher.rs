@@ -342,3 +342,33 @@ impl fmt::Debug for Publisher {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, feature = "emulator"))]
+mod tests {
+    use super::*;
+    use crate::emulator::Emulator;
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_kept_of_keys_whose_events_have_left() {
+        let emulator = Emulator::builder().event_hub("telemetry", 4).build().expect("a hub");
+        let to = ConnectionString::parse(&emulator.connection_string(None)).expect("well-formed");
+        let connection = Connection::open_over(emulator.connect(), &to, &Options::default()).await.expect("opens");
+        let publisher = Publisher::over(vec![connection], "telemetry", &PublisherOptions::default()).await;
+        let publisher = publisher.expect("a link");
+        for round in 0..3 {
+            for number in 0..100 {
+                let taken = publisher.publish_with_key(&format!("key {number}"), "event").await;
+                drop(taken.expect("taken"));
+            }
+            assert_eq!(publisher.shared.keys().len(), 100);
+            // In the end by the timer, and by a flush before.
+            if round < 2 {
+                publisher.flush().await;
+            }
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            assert_eq!(publisher.shared.keys().len(), 0);
+        }
+        assert_eq!(emulator.totals().events, 300);
+        assert_eq!(publisher.shared.room.available_permits(), PublisherOptions::default().max_held_bytes);
+    }
+}

@@ -5,7 +5,7 @@ mod in_parts;
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::engine::Payload;
 use crate::wire::batch::{BatchReader, MESSAGE_FORMAT};
@@ -36,11 +36,12 @@ pub(super) struct Part {
     pub(super) bytes: Bytes,
 }
 
-/// Where an event is.
+/// Where an event is: from a place in a part on, and on through the parts behind it if it does not end there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) part: u32,
     pub(super) start: u32,
+    /// Counted from the part's first byte, though it may lie in a later one.
     pub(super) end: u32,
 }
 
@@ -92,7 +93,7 @@ impl Publication {
         while let Some(range) = reader.next_range() {
             let range = range.map_err(envelope_error)?;
             spans.push(Span::new(0, &range));
-            if !is_body_alone(&payload[range.clone()]) {
+            if !is_body_alone(&payload[range.clone()], range.len()) {
                 check_event(spans.len() - 1, &payload.slice(range))?;
             }
         }
@@ -107,11 +108,31 @@ impl Publication {
         Self { partition_key, len: bytes.len(), parts: Box::new([Part { at: 0, bytes }]), spans: spans.into() }
     }
 
+    /// An event's bytes: a slice of what came, or gathered if it came in several parts.
+    pub(super) fn encoded(&self, span: Span) -> Bytes {
+        gathered(&self.parts, span)
+    }
+
     /// The events' bytes, and what keeps them, in bytes.
     pub(super) fn memory(&self) -> usize {
         let bytes: usize = self.parts.iter().map(|part| part.bytes.len()).sum();
         bytes + size_of_val(&*self.parts) + size_of_val(&*self.spans)
     }
+}
+
+fn gathered(parts: &[Part], span: Span) -> Bytes {
+    let range = span.range();
+    let first = &parts[span.part as usize].bytes;
+    if range.end <= first.len() {
+        return first.slice(range);
+    }
+    let mut gathered = BytesMut::with_capacity(range.len());
+    gathered.extend_from_slice(&first[range.start..]);
+    for part in &parts[span.part as usize + 1..] {
+        let missing = range.len() - gathered.len();
+        gathered.extend_from_slice(&part.bytes[..missing.min(part.bytes.len())]);
+    }
+    gathered.freeze()
 }
 
 /// The bytes of a message in one piece; a small one in memory of its own.
@@ -130,11 +151,12 @@ fn check_event(index: usize, encoded: &Bytes) -> Result<(), PeerError> {
     }
 }
 
-/// Whether an event is one `data` section and no more, which most are: nothing can be wrong with it.
-fn is_body_alone(encoded: &[u8]) -> bool {
-    match *encoded {
-        [0x00, 0x53, 0x75, 0xa0, len, ref body @ ..] => body.len() == usize::from(len),
-        [0x00, 0x53, 0x75, 0xb0, a, b, c, d, ref body @ ..] => body.len() == u32::from_be_bytes([a, b, c, d]) as usize,
+/// Whether an event of `len` bytes that begins with `head`, eight bytes or all, is one `data` section and no more, which most
+/// are: nothing can be wrong with it.
+fn is_body_alone(head: &[u8], len: usize) -> bool {
+    match *head {
+        [0x00, 0x53, 0x75, 0xa0, body_len, ..] => len == 5 + usize::from(body_len),
+        [0x00, 0x53, 0x75, 0xb0, a, b, c, d, ..] => len == 8 + u32::from_be_bytes([a, b, c, d]) as usize,
         _ => false,
     }
 }
@@ -161,8 +183,7 @@ mod tests {
     }
 
     fn events(publication: &Publication) -> Vec<Bytes> {
-        let bytes = |span: &Span| publication.parts[span.part as usize].bytes.slice(span.range());
-        publication.spans.iter().map(bytes).collect()
+        publication.spans.iter().map(|span| publication.encoded(*span)).collect()
     }
 
     /// A batch of these encoded events, whatever they are.

@@ -35,7 +35,8 @@ pub struct StoredEvent {
     pub enqueued_time: SystemTime,
     /// The key that chose its partition, if one did.
     pub partition_key: Option<Arc<str>>,
-    /// The event as its publisher encoded it; it shares the memory of the message that it came in.
+    /// The event as its publisher encoded it; it shares the memory of the message that it came in, unless it lay across two
+    /// of the pieces that that came in.
     pub encoded: Bytes,
 }
 
@@ -447,7 +448,7 @@ impl Chunk {
             offset: self.offset(index),
             enqueued_time: self.enqueued_time,
             partition_key: self.message.partition_key.clone(),
-            encoded: self.message.parts[span.part as usize].bytes.slice(span.range()),
+            encoded: self.message.encoded(span),
         }
     }
 

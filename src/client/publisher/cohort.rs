@@ -92,7 +92,7 @@ pub enum Undelivered {
 }
 
 impl Undelivered {
-    /// The event, as it was published.
+    /// The event, as it was encoded: with its partition key, if it was published with one.
     pub fn into_event(self) -> Option<Event> {
         match self {
             Self::Rejected { event, .. } | Self::NotSent { event, .. } | Self::Unknown { event, .. } => Some(*event),

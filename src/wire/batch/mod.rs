@@ -34,6 +34,7 @@
 //!
 //! Source: AMQP 1.0 part 3, 3.2.6 (data); the format and the annotation are Event Hubs' own.
 
+mod batches;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,7 @@ use std::fmt;
 
 use bytes::{Bytes, BytesMut};
 
+pub use batches::{Batches, Refused};
 pub use reader::BatchReader;
 
 use super::event::{EncodeError, Encoding, Event, data_section_len, key_sections, put_data_section};
@@ -241,6 +243,28 @@ impl Batch {
         encoding.write(&mut self.message);
         self.parts.len += 1;
         Ok(())
+    }
+
+    /// All of `events`, in as many batches like this one as they need. Events are taken, and batches made, when they are
+    /// asked for: however many there are, one batch and one event are held. What is in this batch already is dropped.
+    ///
+    /// ```
+    /// use hubwire::wire::batch::Batch;
+    ///
+    /// let events = (0..1_000_000).map(|number| format!("event {number}"));
+    /// let mut sent = 0;
+    /// for batch in Batch::new(1_048_576).batches(events) {
+    ///     sent += batch?.len(); // or send it; `Batches::next_in` fills the memory of one that was sent
+    /// }
+    /// assert_eq!(sent, 1_000_000);
+    /// # Ok::<(), hubwire::wire::batch::Refused<String>>(())
+    /// ```
+    pub fn batches<I>(mut self, events: I) -> Batches<I::IntoIter>
+    where
+        I: IntoIterator<Item: BatchItem>,
+    {
+        self.clear();
+        Batches::new(self, events.into_iter())
     }
 
     /// How many events there are.
