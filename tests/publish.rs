@@ -72,7 +72,9 @@ async fn a_ticket_waits_for_room_in_the_window_and_not_for_the_outcome() {
     let first = sender.enqueue(batch_of(sender.batch(), ["one"])).await.expect("room");
     let second = sender.enqueue(batch_of(sender.batch(), ["two"])).await.expect("room");
     assert_eq!(began.elapsed(), Duration::ZERO);
+    assert!(!first.is_settled());
     let third = sender.enqueue(batch_of(sender.batch(), ["three"])).await.expect("room");
+    assert!(first.is_settled() && !third.is_settled());
     assert_eq!(began.elapsed().as_secs(), 1, "the first has its outcome then");
     for ticket in [first, second, third] {
         ticket.await.expect("accepted");

@@ -1,14 +1,11 @@
 //! hubwire's own client, as the one who measures it would use it.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::Instant;
 
 use super::blast::Packer;
 use super::measure::{Took, cpu_of, this_thread};
-use hubwire::{Accepted, Connection, ConnectionString, Options, SendError, Sender, Ticket};
+use hubwire::{Connection, ConnectionString, Options, Sender, Ticket};
 
 pub struct Publisher {
     connection: Connection,
@@ -32,9 +29,8 @@ impl Publisher {
         let mut tickets: VecDeque<Ticket> = VecDeque::with_capacity(self.window);
         for _ in 0..batches {
             // What is accepted leaves its memory to the next batch: look as soon as may be.
-            while let Some(outcome) = first_outcome(&mut tickets, self.window).await {
-                tickets.pop_front();
-                outcome.expect("accepted");
+            while tickets.front().is_some_and(|first| tickets.len() == self.window || first.is_settled()) {
+                tickets.pop_front().expect("one").await.expect("accepted");
             }
             let mut batch = self.sender.batch();
             for _ in 0..packer.count() {
@@ -52,16 +48,4 @@ impl Publisher {
         drop(self.sender);
         self.connection.close().await;
     }
-}
-
-/// The outcome of the first ticket: waited for when the window is full, looked for when it is not.
-async fn first_outcome(tickets: &mut VecDeque<Ticket>, window: usize) -> Option<Result<Accepted, SendError>> {
-    let is_full = tickets.len() == window;
-    let first = tickets.front_mut()?;
-    poll_fn(|cx| match Pin::new(&mut *first).poll(cx) {
-        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
-        Poll::Pending if is_full => Poll::Pending,
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
 }

@@ -281,6 +281,13 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// Whether the outcome has come: awaiting it does not wait then. A caller with many tickets looks at the oldest, and has
+    /// its batch's memory for the next one.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        !self.outcome.is_empty()
+    }
+
     /// The same, for a caller whose going away is to be heeded.
     fn or_forget(mut self) -> Self {
         self.forgets = true;

@@ -1,11 +1,8 @@
 //! hubwire: up to a window of batches without an outcome, each packed afresh into memory that an earlier one left.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::Poll;
 
-use hubwire::{Accepted, Connection, ConnectionString, Options, SendError, Sender, Ticket};
+use hubwire::{Connection, ConnectionString, Options, Sender, Ticket};
 use hubwire_field::{Span, Work, tell_first};
 
 fn main() {
@@ -31,9 +28,8 @@ async fn publish(sender: &Sender, work: &Work, batches: usize) {
     let mut tickets: VecDeque<Ticket> = VecDeque::with_capacity(work.window);
     for _ in 0..batches {
         // What is accepted leaves its memory to the next batch: look as soon as may be.
-        while let Some(outcome) = first_outcome(&mut tickets, work.window).await {
-            tickets.pop_front();
-            outcome.expect("accepted");
+        while tickets.front().is_some_and(|first| tickets.len() == work.window || first.is_settled()) {
+            tickets.pop_front().expect("one").await.expect("accepted");
         }
         let mut batch = sender.batch();
         for _ in 0..work.packer.count() {
@@ -44,16 +40,4 @@ async fn publish(sender: &Sender, work: &Work, batches: usize) {
     for ticket in tickets {
         ticket.await.expect("accepted");
     }
-}
-
-/// The outcome of the first ticket: waited for when the window is full, looked for when it is not.
-async fn first_outcome(tickets: &mut VecDeque<Ticket>, window: usize) -> Option<Result<Accepted, SendError>> {
-    let is_full = tickets.len() == window;
-    let first = tickets.front_mut()?;
-    poll_fn(|cx| match Pin::new(&mut *first).poll(cx) {
-        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
-        Poll::Pending if is_full => Poll::Pending,
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
 }
