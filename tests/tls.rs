@@ -3,20 +3,21 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use hubwire::emulator::Emulator;
-use hubwire::{Connection, ConnectionString, Error, Fault, Options, Roots, Step};
+use hubwire::{Connection, ConnectionEvent, ConnectionString, Error, Fault, Options, Roots, Scope, Step};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use support::{HUB, batch_of, emulator, stored};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{ClientConfig, HandshakeKind, RootCertStore};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -91,6 +92,44 @@ async fn a_batch_is_accepted_over_tls() {
     let large = "x".repeat(500_000);
     sender.send(batch_of(sender.batch(), ["event", large.as_str()])).await.expect("accepted");
     assert_eq!(stored(&emulator), ["event", large.as_str()]);
+    connection.close().await;
+}
+
+/// A connection that is lost comes back with the session that it had: no certificate is sent and checked again.
+#[tokio::test]
+async fn a_lost_connection_resumes_its_tls_session() {
+    let emulator = emulator();
+    let (authority, acceptor) = authority_and_acceptor();
+    let (kinds, cut) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Notify::new()));
+    let (behind, seen, cutting) = (emulator.clone(), kinds.clone(), cut.clone());
+    let port = port(move |stream| {
+        let (emulator, acceptor, seen, cut) = (behind.clone(), acceptor.clone(), seen.clone(), cutting.clone());
+        async move {
+            let Ok(stream) = acceptor.accept(stream).await else { return };
+            seen.lock().expect("not poisoned").extend(stream.get_ref().1.handshake_kind());
+            tokio::select! {
+                () = emulator.serve(stream) => {}
+                () = cut.notified() => {}
+            }
+        }
+    })
+    .await;
+    let recovered = Arc::new(Notify::new());
+    let told = recovered.clone();
+    let options = Options::default().root_certificates_pem(authority).on_event(move |event| {
+        if matches!(event, ConnectionEvent::Recovered { scope: Scope::Connection, .. }) {
+            told.notify_one();
+        }
+    });
+    let connection = open("localhost", port, &options).await.expect("the authority is trusted");
+    let sender = connection.sender(HUB).await.expect("attached");
+    sender.send(batch_of(sender.batch(), ["before"])).await.expect("accepted");
+    cut.notify_one();
+    recovered.notified().await;
+    sender.send(batch_of(sender.batch(), ["after"])).await.expect("accepted");
+    assert_eq!(stored(&emulator), ["before", "after"]);
+    let kinds = kinds.lock().expect("not poisoned").clone();
+    assert_eq!((kinds[0], kinds[1]), (HandshakeKind::Full, HandshakeKind::Resumed));
     connection.close().await;
 }
 
