@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 
-/// Bytes of a buffer. A larger one is made for a frame that would not fit, and not kept.
+/// Bytes of a buffer, or more: a larger one is made for a frame that would not fit.
 const BUFFER_LEN: usize = 256 * 1024;
 
 /// Buffers that wait for their next use. Memory that was touched before costs no page fault.

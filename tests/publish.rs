@@ -82,6 +82,51 @@ async fn a_ticket_waits_for_room_in_the_window_and_not_for_the_outcome() {
     assert_eq!(began.elapsed().as_secs(), 2);
 }
 
+/// Large batches give the connection's task its turn in between: nobody gets ahead in that.
+#[tokio::test(start_paused = true)]
+async fn batches_enqueued_together_keep_their_order() {
+    let (emulator, connection, _) = sender().await;
+    let sender = connection.partition_sender(HUB, "0").await.expect("the partition is there");
+    let large = "x".repeat(300_000);
+    let tickets = tokio::join!(
+        sender.enqueue(batch_of(sender.batch(), [large.as_str()])),
+        sender.enqueue(batch_of(sender.batch(), ["second"])),
+        sender.enqueue(batch_of(sender.batch(), ["third"])),
+        sender.send(batch_of(sender.batch(), ["fourth"])),
+    );
+    for ticket in [tickets.0, tickets.1, tickets.2] {
+        ticket.expect("room").await.expect("accepted");
+    }
+    tickets.3.expect("accepted");
+    assert_eq!(stored(&emulator)[1..], ["second", "third", "fourth"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_outlives_its_sender() {
+    for has_left in [false, true] {
+        let emulator = support::emulator();
+        emulator.inject(hubwire::emulator::Fault::delay_outcomes(Duration::from_secs(1)));
+        let connection = connect(&emulator, &Options::default()).await;
+        let sender = connection.sender(HUB).await.expect("attached");
+        let ticket = sender.enqueue(batch_of(sender.batch(), ["event"])).await.expect("room");
+        if has_left {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        drop(sender);
+        ticket.await.expect("accepted");
+        assert_eq!(stored(&emulator), ["event"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_whose_ticket_is_dropped_is_sent_again_where_that_is_called_for() {
+    let (emulator, connection, sender) = sender().await;
+    emulator.inject(hubwire::emulator::Fault::release().times(1));
+    drop(sender.enqueue(batch_of(sender.batch(), ["event"])).await.expect("room"));
+    sender.flush().await;
+    assert_eq!((stored(&emulator), connection.counters().retried), (vec!["event".to_owned()], 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_flush_waits_for_what_was_handed_over_before_it() {
     let emulator = support::emulator();

@@ -2,9 +2,10 @@
 
 mod support;
 
+use std::task::Poll;
 use std::time::Duration;
 
-use hubwire::emulator::{Emulator, Fault};
+use hubwire::emulator::{Emulator, Fault, Stage};
 use hubwire::wire::partition::partition_for_key;
 use hubwire::{
     Connection, Error, Event, KeySpread, Options, PublishError, Publisher, PublisherOptions, Receipt, Retry,
@@ -240,6 +241,102 @@ async fn a_publish_that_is_given_up_takes_nothing_with_it() {
     }
     publisher.flush().await;
     assert_eq!(stored(&emulator), ["event 0", "event 1", "event 2", "event 3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_does_not_answer_holds_up_nobody_else() {
+    let emulator = emulator();
+    let options = Options::default().send_timeout(2 * SECOND).open_timeout(30 * SECOND);
+    let connection = connect(&emulator, &options).await;
+    let publisher = Publisher::over(vec![connection], HUB, &PublisherOptions::default()).await.expect("a link");
+    publisher.publish_to_partition("0", "before").await.expect("taken").await.expect("accepted");
+    emulator.inject(Fault::delay(Stage::Attach, 3_600 * SECOND).always());
+    let began = now();
+    let stuck = async |id| {
+        let outcome = publisher.publish_to_partition(id, "stuck").await;
+        assert!(matches!(&outcome, Err(PublishError::NotTaken("stuck", Error::TimedOut { .. }))), "{outcome:?}");
+        began.elapsed().as_secs()
+    };
+    let attached = async {
+        publisher.publish_to_partition("0", "after").await.expect("taken").await.expect("accepted");
+        publisher.flush().await;
+        began.elapsed().as_secs()
+    };
+    assert_eq!(tokio::join!(stuck("1"), stuck("2"), stuck("3"), attached), (2, 2, 2, 0));
+}
+
+/// The publisher's tasks are its own runtime's, whoever publishes.
+#[test]
+fn a_caller_whose_runtime_ends_leaves_its_event_to_the_publishers() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let main = runtime();
+    let (emulator, publisher) = main.block_on(async {
+        let emulator = emulator();
+        let publisher = publisher(&emulator, &PublisherOptions::default().linger(Duration::from_millis(1))).await;
+        (emulator, publisher)
+    });
+    let first = runtime().block_on(publisher.publish("short-lived")).expect("taken");
+    main.block_on(async {
+        let second = publisher.publish("long-lived").await.expect("taken");
+        first.await.expect("accepted");
+        second.await.expect("accepted");
+    });
+    assert_eq!(stored(&emulator), ["short-lived", "long-lived"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_published_together_keep_their_order_across_batches() {
+    let emulator = emulator();
+    emulator.inject(Fault::delay_outcomes(SECOND));
+    let connection = connect(&emulator, &Options::default().max_in_flight_batches(1)).await;
+    let options = PublisherOptions::default().max_batch_len(3 * 16);
+    let publisher = Publisher::over(vec![connection], HUB, &options).await.expect("a link");
+    let bodies: Vec<String> = (10..40).map(|number| format!("evt {number}")).collect();
+    let mut publishes: Vec<_> =
+        bodies.iter().map(|body| Box::pin(publisher.publish_to_partition("0", body.as_str()))).collect();
+    std::future::poll_fn(|cx| {
+        publishes.retain_mut(|publish| match publish.as_mut().poll(cx) {
+            Poll::Ready(taken) => {
+                taken.expect("taken").forget();
+                false
+            }
+            Poll::Pending => true,
+        });
+        if publishes.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    publisher.flush().await;
+    assert_eq!(stored(&emulator), bodies);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_waits_for_its_time_makes_room() {
+    let emulator = emulator();
+    let options = PublisherOptions::default().max_held_bytes(100).linger(3_600 * SECOND);
+    let publisher = publisher(&emulator, &options).await;
+    let began = now();
+    for number in 0..20 {
+        publisher.publish_with_key(&format!("key {number}"), "event").await.expect("taken").forget();
+    }
+    publisher.flush().await;
+    assert_eq!((emulator.totals().events, began.elapsed()), (20, Duration::ZERO));
+}
+
+/// What a batch costs beside its events counts as well.
+#[tokio::test(start_paused = true)]
+async fn many_keys_with_small_events_are_bounded_too() {
+    let emulator = emulator();
+    emulator.inject(Fault::delay_outcomes(50 * SECOND));
+    let options = PublisherOptions::default().max_held_bytes(1 << 20);
+    let publisher = publisher(&emulator, &options).await;
+    let mut taken = 0;
+    while let Ok(Ok(receipt)) =
+        tokio::time::timeout(SECOND, publisher.publish_with_key(&format!("device {taken}"), "e")).await
+    {
+        receipt.forget();
+        taken += 1;
+    }
+    assert!((500..1_024).contains(&taken), "{taken} batches are held in 1 MiB");
 }
 
 #[tokio::test(start_paused = true)]

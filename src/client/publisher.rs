@@ -9,7 +9,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::runtime::Handle;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::connection::Connection;
 use super::deadline::Deadline;
@@ -23,14 +24,18 @@ use crate::wire::event::EncodeError;
 use crate::wire::partition::partition_for_key;
 pub use cohort::{Receipt, Undelivered};
 pub use options::{KeySpread, PublisherOptions};
-use route::{Forming, Route};
+use route::{Open, Route};
+
+/// Bytes that a batch is reckoned to take beside its events, and an event with a key beside itself and the key.
+const ROOM_OF_A_BATCH: usize = 1_024;
+const ROOM_OF_A_KEY: usize = 64;
 
 /// Takes events one by one and sends them in batches, over one connection or several.
 ///
 /// A batch leaves when it is full, or when its first event has waited for [`PublisherOptions::linger`]. Each event's outcome
 /// is told by its [`Receipt`]. Events without a key fill one batch after the other, which go to the connections in turn;
-/// those with a key, or to a partition, have batches of their own, on one connection, and keep their order. When nothing
-/// waits there is no timer and no work.
+/// those with a key, or to a partition, have batches of their own, on one connection, and keep their order, but for a batch that
+/// has to be sent again while later ones are under way. When nothing waits there is no timer and no work.
 ///
 /// ```
 /// use hubwire::{ConnectionString, Options, Publisher, PublisherOptions};
@@ -67,6 +72,8 @@ pub struct Publisher {
 
 /// What routes and their tasks share.
 struct Shared {
+    /// Where its tasks run: that of whoever made it, which callers on another may outlive.
+    runtime: Handle,
     options: PublisherOptions,
     connection_options: Options,
     /// To the hub, one on each connection.
@@ -76,7 +83,7 @@ struct Shared {
     /// By partition key; only those that have events.
     keys: Mutex<HashMap<Box<str>, Arc<Route>>>,
     /// By partition id.
-    partitions: tokio::sync::Mutex<HashMap<String, Arc<Route>>>,
+    partitions: Mutex<HashMap<String, Arc<OnceCell<Arc<Route>>>>>,
     /// Bytes that may still be held.
     room: Arc<Semaphore>,
     flights: Arc<Flights>,
@@ -137,23 +144,25 @@ impl Publisher {
         let Some(first) = connections.first() else {
             return Err(Error::Setting { name: "connections", reason: "a publisher needs one at least".to_owned() });
         };
-        let partition_ids = match publisher_options.key_spread {
+        let mut partition_ids = match publisher_options.key_spread {
             KeySpread::Hub => Vec::new(),
             KeySpread::Here => first.event_hub_properties(event_hub).await?.partition_ids,
         };
+        partition_ids.sort_by_key(|id| (id.len(), id.clone()));
         let connection_options = first.inner.options.clone();
         let mut lanes = Vec::new();
         for connection in &connections {
             lanes.push(Arc::new(connection.sender(event_hub).await?));
         }
         let shared = Shared {
+            runtime: Handle::current(),
             options: publisher_options.clone(),
             connection_options,
             lanes,
             turn: AtomicUsize::new(0),
             any: Arc::new(Route::any()),
             keys: Mutex::default(),
-            partitions: tokio::sync::Mutex::default(),
+            partitions: Mutex::default(),
             room: Arc::new(Semaphore::new(publisher_options.max_held_bytes.clamp(1, Semaphore::MAX_PERMITS))),
             flights: Arc::default(),
             next_flight: AtomicU64::new(0),
@@ -171,7 +180,7 @@ impl Publisher {
     /// # Cancel
     /// The event is not taken. Others are not concerned.
     pub async fn publish<E: BatchItem>(&self, event: E) -> Result<Receipt, PublishError<E>> {
-        self.shared.take(&self.shared.any, event).await
+        self.shared.take(&self.shared.any, event, self.shared.deadline()).await
     }
 
     /// The same for an event that goes to the partition of `key`, behind those of the same key.
@@ -187,7 +196,10 @@ impl Publisher {
             return self.publish_to_partition(partition_id, event).await;
         }
         match self.shared.keyed(key) {
-            Ok(route) => self.shared.take(&route, event).await,
+            Ok(route) => {
+                let held = Held { shared: &self.shared, route: Some(route) };
+                self.shared.take(held.route(), event, self.shared.deadline()).await
+            }
             Err(why) => Err(PublishError::Key(event, why)),
         }
     }
@@ -206,42 +218,41 @@ impl Publisher {
         partition_id: &str,
         event: E,
     ) -> Result<Receipt, PublishError<E>> {
-        match self.partition(partition_id).await {
-            Ok(route) => self.shared.take(&route, event).await,
-            Err(cause) => Err(PublishError::NotTaken(event, cause)),
+        let deadline = self.shared.deadline();
+        match deadline.limit(Step::Attach, self.partition(partition_id)).await {
+            Ok(Ok(route)) => self.shared.take(&route, event, deadline).await,
+            Ok(Err(cause)) | Err(cause) => Err(PublishError::NotTaken(event, cause)),
         }
     }
 
+    /// The route to a partition; the first to ask attaches, the others wait for that.
     async fn partition(&self, partition_id: &str) -> Result<Arc<Route>, Error> {
-        let mut partitions = self.shared.partitions.lock().await;
-        if let Some(route) = partitions.get(partition_id) {
-            return Ok(route.clone());
-        }
-        // One partition, one connection: its events keep their order.
-        let connection = &self.connections[lane_of(partition_id, self.connections.len())];
-        let sender = connection.partition_sender(&self.event_hub, partition_id).await?;
-        let route = Arc::new(Route::to_partition(Arc::new(sender)));
-        partitions.insert(partition_id.to_owned(), route.clone());
-        Ok(route)
+        let cell = self.shared.partitions().entry(partition_id.to_owned()).or_default().clone();
+        let attached = cell.get_or_try_init(|| async {
+            // One partition, one connection: its events keep their order.
+            let connection = &self.connections[lane_of(partition_id, self.connections.len())];
+            let sender = connection.partition_sender(&self.event_hub, partition_id).await?;
+            Ok(Arc::new(Route::to_partition(Arc::new(sender))))
+        });
+        attached.await.cloned()
     }
 
     /// Sends what is held, without waiting for its time, and waits until every event that was taken before has its outcome.
     /// What is taken meanwhile is not waited for. It ends at the latest when those events' own time does.
     ///
     /// # Cancel
-    /// What was held is on its way.
+    /// What was held leaves now or when its time has come.
     pub async fn flush(&self) {
         let end = self.shared.next_flight.load(Ordering::Acquire);
-        let keyed: Vec<_> = self.shared.keys().values().cloned().collect();
-        let partitions: Vec<_> = self.shared.partitions.lock().await.values().cloned().collect();
-        for route in keyed.into_iter().chain(partitions).chain([self.shared.any.clone()]) {
+        for route in self.shared.routes() {
             route.depart_as_it_is(&self.shared).await;
+            self.shared.let_go(route);
         }
         self.shared.flights.land_before(end).await;
     }
 
-    /// Sends what is held, waits for the outcomes, and closes the connections, within
-    /// [`Options::send_timeout`] and [`Options::close_timeout`].
+    /// Sends what is held, waits for the outcomes, within [`Options::send_timeout`], and closes the connections one after the
+    /// other, each within [`Options::close_timeout`].
     ///
     /// # Cancel
     /// As of dropping it.
@@ -253,32 +264,63 @@ impl Publisher {
     }
 }
 
+/// A route in use, which is let go of in any case.
+struct Held<'a> {
+    shared: &'a Arc<Shared>,
+    route: Option<Arc<Route>>,
+}
+
+impl Held<'_> {
+    fn route(&self) -> &Arc<Route> {
+        self.route.as_ref().expect("it is there until it is let go of")
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Some(route) = self.route.take() {
+            self.shared.let_go(route);
+        }
+    }
+}
+
 impl Shared {
-    async fn take<E: BatchItem>(self: &Arc<Self>, route: &Arc<Route>, event: E) -> Result<Receipt, PublishError<E>> {
-        let deadline = Deadline::after(self.connection_options.send_timeout);
-        let bytes = room_for(&event).min(self.options.max_held_bytes.max(1));
-        let mut room = match self.room(u32::try_from(bytes).unwrap_or(u32::MAX), deadline).await {
+    fn deadline(&self) -> Deadline {
+        Deadline::after(self.connection_options.send_timeout)
+    }
+
+    async fn take<E: BatchItem>(
+        self: &Arc<Self>,
+        route: &Arc<Route>,
+        event: E,
+        deadline: Deadline,
+    ) -> Result<Receipt, PublishError<E>> {
+        let mut room = match self.room(self.room_needed(route, &event), deadline).await {
             Ok(room) => Some(room),
             Err(cause) => return Err(PublishError::NotTaken(event, cause)),
         };
         let mut event = event;
+        let mut returning = None;
         loop {
-            let mut open = match deadline.limit(Step::Window, route.open()).await {
+            let mut open = match self.open(route, returning.take(), deadline).await {
                 Ok(open) => open,
                 Err(cause) => return Err(PublishError::NotTaken(event, cause)),
             };
-            let forming = open.get_or_insert_with(|| Forming::new(route.batch(self)));
+            let forming = route.forming(self, &mut open);
             match forming.batch.try_add(event) {
                 TryAdd::Added => {
                     let receipt = forming.take_in(self, route, room.take());
                     if forming.batch.len() >= self.options.max_batch_events {
-                        route.depart(self, open);
+                        route.depart(self, open, None);
                     }
                     return Ok(receipt);
                 }
                 TryAdd::Full(back) => {
                     event = back;
-                    route.depart(self, open);
+                    // It is this event that comes next, and not one of those who queue.
+                    let (next, returned) = oneshot::channel();
+                    route.depart(self, open, Some(next));
+                    returning = Some(returned);
                 }
                 TryAdd::TooLarge(event) => return Err(PublishError::TooLarge(event)),
                 TryAdd::Invalid(event, why) => return Err(PublishError::Invalid(event, why)),
@@ -286,9 +328,39 @@ impl Shared {
         }
     }
 
-    async fn room(&self, bytes: u32, deadline: Deadline) -> Result<OwnedSemaphorePermit, Error> {
+    /// The route, as soon as it is free; or as soon as it comes back from the batch that filled up.
+    async fn open(
+        &self,
+        route: &Route,
+        returning: Option<oneshot::Receiver<Open>>,
+        deadline: Deadline,
+    ) -> Result<Open, Error> {
+        let opening = async {
+            if let Some(returning) = returning
+                && let Ok(open) = returning.await
+            {
+                return open;
+            }
+            route.open().await
+        };
+        deadline.limit(Step::Window, opening).await
+    }
+
+    fn room_needed(&self, route: &Route, event: &impl BatchItem) -> u32 {
+        let key = route.key().map_or(0, |key| key.len() + ROOM_OF_A_KEY);
+        let batch = if route.is_empty() { ROOM_OF_A_BATCH } else { 0 };
+        let bytes = (room_for(event) + key + batch).min(self.options.max_held_bytes.max(1));
+        u32::try_from(bytes).unwrap_or(u32::MAX)
+    }
+
+    async fn room(self: &Arc<Self>, bytes: u32, deadline: Deadline) -> Result<OwnedSemaphorePermit, Error> {
         if let Ok(room) = self.room.clone().try_acquire_many_owned(bytes) {
             return Ok(room);
+        }
+        // What only waits for its time makes room first.
+        for route in self.routes() {
+            route.depart_if_free(self);
+            self.let_go(route);
         }
         let waiting = self.room.clone().acquire_many_owned(bytes);
         // It is never closed.
@@ -309,13 +381,30 @@ impl Shared {
         Ok(route)
     }
 
-    /// Lets go of a key of which nothing is held.
-    fn forget_key(&self, key: &str, route: &Arc<Route>) {
+    /// All routes there are; each is to be let go of.
+    fn routes(&self) -> Vec<Arc<Route>> {
+        let mut routes: Vec<_> = self.keys().values().cloned().collect();
+        routes.extend(self.partitions().values().filter_map(|cell| cell.get().cloned()));
+        routes.push(self.any.clone());
+        routes
+    }
+
+    /// Lets go of a route; a key of which nothing is held is forgotten with the last one who holds its route.
+    fn let_go(&self, route: Arc<Route>) {
         let mut keys = self.keys();
         // Whoever is about to use it got it from the map, and holds it as well.
-        if route.is_empty() && Arc::strong_count(route) == 2 {
+        if let Some(key) = route.key()
+            && route.is_empty()
+            && Arc::strong_count(&route) == 2
+        {
             keys.remove(key);
         }
+        // With the map locked: of two who let go at once, the second is the last.
+        drop(route);
+    }
+
+    fn partitions(&self) -> MutexGuard<'_, HashMap<String, Arc<OnceCell<Arc<Route>>>>> {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The link that is next in turn.
@@ -369,6 +458,11 @@ mod tests {
             assert_eq!(publisher.shared.keys().len(), 0);
         }
         assert_eq!(emulator.totals().events, 300);
+        let large = vec![7_u8; 1_048_577];
+        for number in 0..10 {
+            assert!(publisher.publish_with_key(&format!("large {number}"), &large).await.is_err());
+        }
+        assert_eq!(publisher.shared.keys().len(), 0, "a key of which nothing was taken is not kept either");
         assert_eq!(publisher.shared.room.available_permits(), PublisherOptions::default().max_held_bytes);
     }
 }

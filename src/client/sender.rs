@@ -33,9 +33,19 @@ const ENOUGH_TO_WRITE: usize = 256 * 1024;
 pub struct Sender {
     connection: Arc<Inner>,
     slot: SlotId,
+    hold: Arc<Hold>,
     max_message_size: usize,
     partition_id: Option<String>,
     flights: Arc<Flights>,
+}
+
+/// What a caller does when the window is full.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    None,
+    Waits,
+    /// Waits, and then comes back with more before it waits for an outcome.
+    AndLetsWrite,
 }
 
 /// What was accepted. When it is dropped, the batch's memory is kept for the next [`Sender::batch`] on the connection.
@@ -81,7 +91,8 @@ impl Sender {
     ) -> Self {
         let max_message_size =
             max_message_size.map_or(DEFAULT_MAX_MESSAGE_SIZE, |size| usize::try_from(size).unwrap_or(usize::MAX));
-        Self { connection, slot, max_message_size, partition_id, flights: Arc::default() }
+        let hold = Arc::new(Hold { connection: connection.clone(), slot });
+        Self { connection, slot, hold, max_message_size, partition_id, flights: Arc::default() }
     }
 
     /// The largest message that the hub takes on this link, in bytes: 1 MiB, or 256 KiB in the Basic tier.
@@ -117,7 +128,7 @@ impl Sender {
     /// A batch of which nothing has left yet does not leave any more. One that has left stays on its way; whether the
     /// hub stored it will not be known. The sender stays usable.
     pub async fn send(&self, batch: Batch) -> Result<Accepted, SendError> {
-        self.hand_over(batch, true).await?.or_forget().await
+        self.hand_over(batch, Patience::Waits).await?.or_forget().await
     }
 
     /// The same, but when the window is full it does not wait for room: the batch comes back at once, as
@@ -126,7 +137,7 @@ impl Sender {
     /// # Cancel
     /// As of [`send`](Self::send).
     pub async fn try_send(&self, batch: Batch) -> Result<Accepted, SendError> {
-        self.hand_over(batch, false).await?.or_forget().await
+        self.hand_over(batch, Patience::None).await?.or_forget().await
     }
 
     /// Hands `batch` over as soon as there is room in the window, and does not wait for its outcome: that is the
@@ -161,15 +172,7 @@ impl Sender {
     /// # }
     /// ```
     pub async fn enqueue(&self, batch: Batch) -> Result<Ticket, SendError> {
-        let connection = &self.connection;
-        // A caller that packs one batch after the other lets the connection's task have its turn in between, where they
-        // share a thread: what is there leaves while the next one is packed, and not all at once in the end.
-        if connection.unwritten.load(Ordering::Relaxed) >= ENOUGH_TO_WRITE {
-            connection.unwritten.store(0, Ordering::Relaxed);
-            tokio::task::yield_now().await;
-        }
-        connection.unwritten.fetch_add(batch.encoded_len(), Ordering::Relaxed);
-        self.hand_over(batch, true).await
+        self.hand_over(batch, Patience::AndLetsWrite).await
     }
 
     /// Waits until every batch that was handed over before has its outcome, whoever waits for that. What is handed over
@@ -181,15 +184,18 @@ impl Sender {
         self.flights.land().await;
     }
 
-    async fn hand_over(&self, batch: Batch, may_wait: bool) -> Result<Ticket, SendError> {
+    async fn hand_over(&self, batch: Batch, patience: Patience) -> Result<Ticket, SendError> {
         if let Some(cause) = self.local_fault(&batch) {
             return Err(SendError::NotSent { batch, cause });
         }
         let deadline = Deadline::after(self.connection.options.send_timeout);
-        let (place, turn) = match self.place(batch.encoded_len(), deadline, may_wait).await {
+        let (place, turn) = match self.place(batch.encoded_len(), deadline, patience != Patience::None).await {
             Ok(place) => place,
             Err(cause) => return Err(SendError::NotSent { batch, cause }),
         };
+        if patience == Patience::AndLetsWrite {
+            self.let_write(batch.encoded_len()).await;
+        }
         let message = batch.into_message();
         let (reply, outcome) = oneshot::channel();
         let key = self.connection.next_id();
@@ -200,7 +206,19 @@ impl Sender {
             return Err(SendError::NotSent { batch: Batch::from_message(message), cause });
         }
         drop(turn);
-        Ok(Ticket { message: Some(message), outcome, key, connection: self.connection.clone(), forgets: false })
+        Ok(Ticket { message: Some(message), outcome, key, hold: self.hold.clone(), forgets: false })
+    }
+
+    /// A caller that packs one batch after the other lets the connection's task have its turn in between, where they share a
+    /// thread: what is there leaves while the next one is packed, and not all at once in the end. The place and the turn
+    /// are kept meanwhile: nobody overtakes.
+    async fn let_write(&self, batch_len: usize) {
+        let unwritten = &self.connection.unwritten;
+        if unwritten.load(Ordering::Relaxed) >= ENOUGH_TO_WRITE {
+            unwritten.store(0, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+        unwritten.fetch_add(batch_len, Ordering::Relaxed);
     }
 
     /// A place in the window, and the turn, which is to be kept until the batch is handed over: one that found its place a
@@ -246,7 +264,7 @@ impl Sender {
         (len > limit).then_some(Error::BatchTooLarge { len, limit })
     }
 
-    /// Detaches the link, and waits for the hub to agree, within
+    /// Detaches the link, whatever is still under way on it ([`flush`](Self::flush) first), and waits for the hub to agree, within
     /// [`Options::close_timeout`](super::Options::close_timeout).
     ///
     /// # Cancel
@@ -256,7 +274,14 @@ impl Sender {
     }
 }
 
-impl Drop for Sender {
+/// A link, as long as somebody waits for something on it: its sender, or a ticket.
+#[derive(Debug)]
+struct Hold {
+    connection: Arc<Inner>,
+    slot: SlotId,
+}
+
+impl Drop for Hold {
     fn drop(&mut self) {
         // Nothing to wait for: the connection's task does it.
         let _ = self.connection.ask(Command::Detach { slot: self.slot, reply: None });
@@ -264,18 +289,18 @@ impl Drop for Sender {
 }
 
 /// The outcome of a batch that was handed over by [`Sender::enqueue`], to be awaited. It is told in any order, whenever it
-/// is asked for, and needs no [`Sender`].
+/// is asked for. The link stays while there is a ticket, even if its [`Sender`] is dropped, but not if that is closed.
 ///
 /// # Cancel
-/// A batch whose ticket is dropped is sent all the same; only the counters tell what became of it, and it comes back to
-/// nobody.
+/// A batch whose ticket is dropped is sent all the same, and sent again where that is called for, as long as its sender, or
+/// another ticket of it, is there; only the counters tell what became of it, and it comes back to nobody.
 #[must_use = "what becomes of the batch is told here, and what was not accepted comes back"]
 pub struct Ticket {
     /// Until the outcome is told.
     message: Option<Message>,
     outcome: oneshot::Receiver<Settlement>,
     key: DeliveryKey,
-    connection: Arc<Inner>,
+    hold: Arc<Hold>,
     /// Without the ticket, the batch is not to leave any more.
     forgets: bool,
 }
@@ -304,15 +329,15 @@ impl Future for Ticket {
         let settlement = ready!(Pin::new(&mut self.outcome).poll(cx));
         let message = self.message.take().expect("an outcome is told once");
         // No answer: the connection's task was torn down with its runtime.
-        let settlement = settlement.unwrap_or_else(|_| Settlement::Unknown(self.connection.cause()));
-        Poll::Ready(settled(message, settlement, &self.connection.memory))
+        let settlement = settlement.unwrap_or_else(|_| Settlement::Unknown(self.hold.connection.cause()));
+        Poll::Ready(settled(message, settlement, &self.hold.connection.memory))
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
         if self.forgets && self.message.is_some() {
-            let _ = self.connection.ask(Command::Forget(self.key));
+            let _ = self.hold.connection.ask(Command::Forget(self.key));
         }
     }
 }

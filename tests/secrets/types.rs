@@ -67,6 +67,8 @@ fn of_the_wire() -> Shown {
         ("TryAdd", shown(&TryAdd::Full(event.clone()))),
         ("Event", shown(&event)),
         ("Batch", shown(&batch)),
+        ("Batches", shown(&Batch::new(100).batches([token()]))),
+        ("Refused", shown(&Batch::new(10).batches(["too large for it"]).next())),
         ("Counts", shown(&hubwire::bench::sink::Counts::default())),
         ("BatchReader", shown(&reader)),
         ("Position", shown(&offset)),

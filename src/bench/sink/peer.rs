@@ -232,6 +232,9 @@ impl Peer {
         let link = session.links.get_mut(&transfer.handle).ok_or_else(|| invalid("a transfer on no link"))?;
         session.received = session.received.wrapping_add(1);
         link.delivery_id = transfer.delivery_id.unwrap_or(link.delivery_id);
+        if link.request.len() + body.len() > MAX_MESSAGE_LEN as usize {
+            return Err(invalid("a request without an end"));
+        }
         link.request.extend_from_slice(&body[len..]);
         if transfer.has_more {
             return Ok(());

@@ -74,6 +74,8 @@ struct Trouble {
     doubt: Option<Error>,
     /// The hub's words, when it was refused for now.
     refusal: Option<(String, String)>,
+    /// Its caller has gone: it is not sent again.
+    is_forgotten: bool,
 }
 
 impl Sending {
@@ -83,6 +85,10 @@ impl Sending {
 
     fn attempts(&self) -> u32 {
         self.trouble.as_ref().map_or(0, |trouble| trouble.attempts)
+    }
+
+    fn is_forgotten(&self) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| trouble.is_forgotten)
     }
 
     fn cause(&self) -> Option<&Error> {
@@ -198,6 +204,8 @@ impl Driver {
         };
         if is_here {
             self.settle(key, Settlement::NotSent(Error::ShutDown));
+        } else if let Some(sending) = self.sends.by_key.get_mut(&key) {
+            sending.trouble().is_forgotten = true;
         }
     }
 
@@ -273,8 +281,7 @@ impl Driver {
         let wait = retry.wait(sending.attempts(), minimum, random)?;
         let at = clock::now().checked_add(wait)?;
         let is_in_time = at < sending.request.deadline.at && retry.allows_after(at.duration_since(sending.began));
-        // Nobody waits for one whose caller has gone.
-        (is_in_time && !sending.request.reply.is_closed()).then_some(wait)
+        (is_in_time && !sending.is_forgotten()).then_some(wait)
     }
 
     /// Puts a batch back in line, as soon as its link takes it: the link's own recovery waits, where that is called for.

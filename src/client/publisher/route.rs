@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, oneshot};
 use tokio::task::AbortHandle;
 
 use super::cohort::{Receipt, Unsettled};
@@ -26,9 +26,13 @@ enum WayOut {
     Partition(Arc<Sender>),
 }
 
+/// A route that is held: nobody else adds to its batch.
+pub(super) type Open = OwnedMutexGuard<Option<Forming>>;
+
 /// A batch that forms.
 pub(super) struct Forming {
     pub(super) batch: Batch,
+    sender: Arc<Sender>,
     cohort: Unsettled,
     /// Once it has an event.
     waiting: Option<Waiting>,
@@ -44,10 +48,6 @@ struct Waiting {
 }
 
 impl Forming {
-    pub(super) fn new(batch: Batch) -> Self {
-        Self { batch, cohort: Unsettled::default(), waiting: None }
-    }
-
     /// Takes note of an event that was added.
     pub(super) fn take_in(
         &mut self,
@@ -62,21 +62,28 @@ impl Forming {
         }
         self.cohort.receipt(self.batch.len() - 1)
     }
+
+    fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
 }
 
 impl Waiting {
-    /// The first event's time begins.
+    /// The first event's time begins. It is the publisher's runtime that counts it, whoever's this call is.
     fn begin(shared: &Arc<Shared>, route: &Arc<Route>) -> Self {
         let number = shared.next_flight.fetch_add(1, Ordering::AcqRel);
         let flight = Flights::take_off(&shared.flights, number);
-        let (shared, route) = (shared.clone(), route.clone());
-        let timer = tokio::spawn(async move {
-            tokio::time::sleep(shared.options.linger).await;
+        // A route that has events is kept where it was found.
+        let (of, route) = (shared.clone(), Arc::downgrade(route));
+        let timer = shared.runtime.spawn(async move {
+            tokio::time::sleep(of.options.linger).await;
+            let Some(route) = route.upgrade() else { return };
             let open = route.open().await;
             let is_it = |waiting: &Self| waiting.number == number;
             if open.as_ref().and_then(|forming| forming.waiting.as_ref()).is_some_and(is_it) {
-                route.depart(&shared, open);
+                route.depart(&of, open, None);
             }
+            of.let_go(route);
         });
         Self { flight, number, room: None, timer: timer.abort_handle() }
     }
@@ -96,58 +103,78 @@ impl Route {
         Self { open: Arc::default(), way: WayOut::Partition(sender) }
     }
 
-    pub(super) async fn open(&self) -> OwnedMutexGuard<Option<Forming>> {
+    pub(super) fn key(&self) -> Option<&str> {
+        match &self.way {
+            WayOut::Key(key, _) => Some(key),
+            WayOut::Any | WayOut::Partition(_) => None,
+        }
+    }
+
+    pub(super) async fn open(&self) -> Open {
         self.open.clone().lock_owned().await
     }
 
     /// Whether nothing is held, and nobody is about to add.
     pub(super) fn is_empty(&self) -> bool {
-        self.open.try_lock().is_ok_and(|open| open.as_ref().is_none_or(|forming| forming.waiting.is_none()))
+        self.open.try_lock().is_ok_and(|open| !open.as_ref().is_some_and(Forming::is_waiting))
     }
 
-    /// A batch for the next events.
-    pub(super) fn batch(&self, shared: &Shared) -> Batch {
-        let batch = match &self.way {
-            WayOut::Any => shared.lanes[0].batch(),
-            WayOut::Partition(sender) => sender.batch(),
-            WayOut::Key(key, sender) => {
-                let batch = sender.batch_with_partition_key(key);
-                batch.expect("the key was looked at when it was new")
-            }
-        };
-        batch.with_limit(shared.options.max_batch_len)
+    /// The batch that forms, or a new one.
+    pub(super) fn forming<'a>(&self, shared: &Shared, open: &'a mut Open) -> &'a mut Forming {
+        open.get_or_insert_with(|| {
+            let (sender, batch) = match &self.way {
+                WayOut::Any => {
+                    let sender = shared.next_lane().clone();
+                    let batch = sender.batch();
+                    (sender, batch)
+                }
+                WayOut::Partition(sender) => (sender.clone(), sender.batch()),
+                WayOut::Key(key, sender) => {
+                    let batch = sender.batch_with_partition_key(key);
+                    (sender.clone(), batch.expect("the key was looked at when it was new"))
+                }
+            };
+            let batch = batch.with_limit(shared.options.max_batch_len);
+            Forming { batch, sender, cohort: Unsettled::default(), waiting: None }
+        })
     }
 
     pub(super) async fn depart_as_it_is(self: &Arc<Self>, shared: &Arc<Shared>) {
         let open = self.open().await;
-        if open.as_ref().is_some_and(|forming| forming.waiting.is_some()) {
-            self.depart(shared, open);
+        self.depart(shared, open, None);
+    }
+
+    /// The same, unless somebody holds it, who will see to it.
+    pub(super) fn depart_if_free(self: &Arc<Self>, shared: &Arc<Shared>) {
+        if let Ok(open) = self.open.clone().try_lock_owned() {
+            self.depart(shared, open, None);
         }
     }
 
-    /// Hands the batch over, in a task of its own: whoever's event filled it may go away.
-    pub(super) fn depart(self: &Arc<Self>, shared: &Arc<Shared>, mut open: OwnedMutexGuard<Option<Forming>>) {
-        let Some(Forming { batch, cohort, waiting: Some(waiting) }) = open.take() else { return };
+    /// Hands the batch over, if it has events, in a task of its own: whoever's event filled it may go away. Once it is handed
+    /// over, the route goes to `next`, or to whoever waits.
+    pub(super) fn depart(self: &Arc<Self>, shared: &Arc<Shared>, mut open: Open, next: Option<oneshot::Sender<Open>>) {
+        if !open.as_ref().is_some_and(Forming::is_waiting) {
+            return;
+        }
+        let Some(Forming { batch, sender, cohort, waiting: Some(waiting) }) = open.take() else { return };
         let Waiting { flight, room, timer, .. } = waiting;
         timer.abort();
-        let (shared, route) = (shared.clone(), self.clone());
-        tokio::spawn(async move {
-            let sender = match &route.way {
-                WayOut::Any => shared.next_lane().clone(),
-                WayOut::Key(_, sender) | WayOut::Partition(sender) => sender.clone(),
-            };
+        let (of, route) = (shared.clone(), self.clone());
+        shared.runtime.spawn(async move {
             let handed = sender.enqueue(batch).await;
-            // The next batch goes behind it.
-            drop(open);
+            // The next batch goes behind it; who has gone away leaves the route to the others.
+            match next {
+                Some(next) => drop(next.send(open)),
+                None => drop(open),
+            }
             let outcome = match handed {
                 Ok(ticket) => ticket.await,
                 Err(error) => Err(error),
             };
             cohort.settle(outcome);
             drop((room, flight));
-            if let WayOut::Key(key, _) = &route.way {
-                shared.forget_key(key, &route);
-            }
+            of.let_go(route);
         });
     }
 }
