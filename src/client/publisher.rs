@@ -244,9 +244,10 @@ impl Publisher {
     /// What was held leaves now or when its time has come.
     pub async fn flush(&self) {
         let end = self.shared.next_flight.load(Ordering::Acquire);
-        for route in self.shared.routes() {
-            route.depart_as_it_is(&self.shared).await;
-            self.shared.let_go(route);
+        let held = |route| Held { shared: &self.shared, route: Some(route) };
+        let routes: Vec<Held<'_>> = self.shared.routes().into_iter().map(held).collect();
+        for held in routes {
+            held.route().depart_as_it_is(&self.shared).await;
         }
         self.shared.flights.land_before(end).await;
     }
