@@ -1,4 +1,7 @@
-//! Sessions: windows, transfer ids, handles, unsettled deliveries, end. Source: AMQP 1.0 part 2, 2.5.
+//! Sessions: handles and links, what is sent on them, unsettled deliveries, end. Source: AMQP 1.0 part 2, 2.5.
+
+mod flow;
+mod receiving;
 
 use std::collections::{HashMap, VecDeque};
 
@@ -8,9 +11,7 @@ use fe2o3_amqp_types::messaging::DeliveryState;
 use fe2o3_amqp_types::performatives;
 
 use super::connection::{Event, Shared};
-use super::link::{
-    Accept, Attach, Half, Link, LinkRole, LinkState, Outgoing, Partial, ReceiverHalf, SenderHalf, SettleMode,
-};
+use super::link::{Accept, Attach, Half, Link, LinkRole, LinkState, Outgoing, ReceiverHalf, SettleMode};
 use super::{DeliveryKey, LinkId, SessionId, serial};
 use crate::wire::frame::{FrameTooLarge, PeerError, TransferHeader};
 
@@ -466,165 +467,6 @@ impl Session {
             shared.put_or_end(self.id.channel, &settle_as_sender(disposition));
         }
     }
-
-    // ---- flow --------------------------------------------------------------------------------------------------
-
-    pub(super) fn on_flow(&mut self, shared: &mut Shared, flow: &performatives::Flow) {
-        let their_next = flow.next_incoming_id.unwrap_or(self.first_transfer_id);
-        let was_shut = self.remote_incoming_window == 0;
-        self.remote_incoming_window = serial::left(their_next, flow.incoming_window, self.next_outgoing_id);
-        let handle = flow.handle.as_ref().and_then(|handle| self.by_remote_handle.get(&handle.0)).copied();
-        if let Some(handle) = handle {
-            self.on_link_flow(shared, handle, flow);
-        }
-        if was_shut && self.remote_incoming_window > 0 {
-            self.mark_all_ready(shared);
-        }
-        if flow.echo {
-            self.put_flow(shared, handle);
-        }
-    }
-
-    fn on_link_flow(&mut self, shared: &mut Shared, handle: u32, flow: &performatives::Flow) {
-        let Some(link) = self.links[handle as usize].as_mut() else { return };
-        let (id, state) = (link.id, link.state);
-        // What a sender says of its own link changes nothing for us: credit is ours to give.
-        let Half::Sender(half) = &mut link.half else { return };
-        if state == LinkState::DetachSent {
-            return;
-        }
-        if let Some(credit) = flow.link_credit {
-            half.grant(flow.delivery_count, credit, shared.first_delivery_count);
-        }
-        half.drain = flow.drain;
-        shared.mark_ready(id, half);
-        if shared.takes_links && half.queue.is_empty() {
-            shared.ask_for_more(id);
-        } else if half.drain && half.queue.is_empty() {
-            self.drained(shared, handle);
-        }
-    }
-
-    /// See [`Connection::exhausted`](super::connection::Connection::exhausted).
-    pub(super) fn exhausted(&mut self, shared: &mut Shared, id: LinkId) {
-        let half = self.link_mut(id).and_then(|link| link.half.sender_mut());
-        if half.is_some_and(|half| half.drain && half.queue.is_empty()) {
-            self.drained(shared, id.handle);
-        }
-    }
-
-    /// Gives the credit back that the receiver asked for and that nothing is left to use.
-    /// Source: AMQP 1.0 part 2, 2.6.7.
-    fn drained(&mut self, shared: &mut Shared, handle: u32) {
-        let link = self.links[handle as usize].as_mut();
-        let Some(half) = link.and_then(|link| link.half.sender_mut()) else { return };
-        half.delivery_count = half.delivery_count.wrapping_add(half.credit);
-        half.credit = 0;
-        self.put_flow(shared, Some(handle));
-        // Asked once, answered once.
-        if let Some(half) = self.links[handle as usize].as_mut().and_then(|link| link.half.sender_mut()) {
-            half.drain = false;
-        }
-    }
-
-    fn mark_all_ready(&mut self, shared: &mut Shared) {
-        for link in self.links.iter_mut().flatten() {
-            if let Half::Sender(half) = &mut link.half {
-                shared.mark_ready(link.id, half);
-            }
-        }
-    }
-
-    /// Grants `credit` deliveries from now on, in all.
-    pub(super) fn set_credit(&mut self, shared: &mut Shared, id: LinkId, credit: u32) {
-        let Some(link) = self.link_mut(id) else { return };
-        if link.state != LinkState::Attached {
-            return;
-        }
-        let Half::Receiver(half) = &mut link.half else { return };
-        (half.credit, half.is_withheld) = (credit, false);
-        self.put_flow(shared, Some(id.handle));
-    }
-
-    /// See [`Connection::withhold_credit`](super::connection::Connection::withhold_credit).
-    pub(super) fn withhold_credit(&mut self, shared: &mut Shared, id: LinkId) {
-        let Some(link) = self.link_mut(id).filter(|link| link.state == LinkState::Attached) else { return };
-        let Half::Receiver(half) = &mut link.half else { return };
-        half.is_withheld = true;
-        self.put_flow(shared, Some(id.handle));
-    }
-
-    fn put_flow(&mut self, shared: &mut Shared, handle: Option<u32>) {
-        self.incoming_window = INCOMING_WINDOW;
-        let link = handle.and_then(|handle| self.links[handle as usize].as_ref());
-        // A handle that we have not attached, or have detached, means nothing to the peer.
-        let link = link.filter(|link| link.state == LinkState::Attached);
-        let (delivery_count, credit, drain) = match link.map(|link| &link.half) {
-            Some(Half::Sender(SenderHalf { delivery_count, credit, drain, .. })) => {
-                (Some(*delivery_count), Some(*credit), *drain)
-            }
-            Some(Half::Receiver(half)) => {
-                (Some(half.delivery_count), Some(if half.is_withheld { 0 } else { half.credit }), false)
-            }
-            None => (None, None, false),
-        };
-        let flow = performatives::Flow {
-            next_incoming_id: (self.state == SessionState::Mapped).then_some(self.next_incoming_id),
-            incoming_window: self.incoming_window,
-            next_outgoing_id: self.next_outgoing_id,
-            outgoing_window: INCOMING_WINDOW,
-            handle: link.map(|link| Handle(link.id.handle)),
-            delivery_count,
-            link_credit: credit,
-            available: None,
-            drain,
-            echo: false,
-            properties: None,
-        };
-        shared.put_or_end(self.id.channel, &flow);
-    }
-
-    // ---- receiving ---------------------------------------------------------------------------------------------
-
-    pub(super) fn on_transfer(
-        &mut self,
-        shared: &mut Shared,
-        transfer: &performatives::Transfer,
-        payload: Bytes,
-    ) -> Result<(), Breach> {
-        // It is opened again at half, below, so no peer can overrun it: credit is what bounds a peer.
-        self.incoming_window -= 1;
-        self.next_incoming_id = self.next_incoming_id.wrapping_add(1);
-        let Some(&handle) = self.by_remote_handle.get(&transfer.handle.0) else {
-            let text = format!("a transfer on handle {}, which is not attached", transfer.handle.0);
-            return Err(Breach::new("amqp:session:unattached-handle", text));
-        };
-        if let Some(link) = self.links[handle as usize].as_mut().filter(|link| link.state != LinkState::DetachSent) {
-            let id = link.id;
-            if let Err(error) = receive(shared, link, transfer, payload) {
-                link.told = true;
-                shared.events.push_back(Event::Detached { link: id, error: Some(error.clone()) });
-                self.detach(shared, id, Some(&error));
-            }
-        }
-        if self.incoming_window <= INCOMING_WINDOW / 2 {
-            self.put_flow(shared, None);
-        }
-        Ok(())
-    }
-
-    /// Gives the peer's deliveries `first..=last` their outcome, settled.
-    pub(super) fn settle(&self, shared: &mut Shared, first: u32, last: u32, state: DeliveryState) {
-        let disposition = performatives::Disposition {
-            role: Role::Receiver,
-            first,
-            last: Some(last),
-            settled: true,
-            state: Some(state),
-            batchable: false,
-        };
-        shared.put_or_end(self.id.channel, &disposition);
-    }
 }
 
 fn on_attach_answer(shared: &mut Shared, link: &mut Link, attach: &performatives::Attach) {
@@ -650,63 +492,6 @@ fn on_attach_answer(shared: &mut Shared, link: &mut Link, attach: &performatives
         link: link.id,
         max_message_size: attach.max_message_size.filter(|&size| size > 0),
     });
-}
-
-/// Takes one transfer frame for a receiving link. An error ends the link.
-fn receive(
-    shared: &mut Shared,
-    link: &mut Link,
-    transfer: &performatives::Transfer,
-    payload: Bytes,
-) -> Result<(), PeerError> {
-    let Half::Receiver(half) = &mut link.half else {
-        return Err(PeerError::new("amqp:not-allowed", "a transfer on a link whose sender is this end"));
-    };
-    let mut partial = match half.partial.take() {
-        Some(partial) => continued(partial, transfer, payload.len() as u64, half.max_message_size)?,
-        None => first_of_delivery(half, transfer)?,
-    };
-    if transfer.aborted {
-        return Ok(());
-    }
-    partial.settled |= transfer.settled == Some(true);
-    partial.push(payload, half.max_message_size);
-    if transfer.more {
-        half.partial = Some(partial);
-    } else {
-        let delivery = partial.finish(half.max_message_size);
-        shared.events.push_back(Event::Delivery { link: link.id, delivery });
-    }
-    Ok(())
-}
-
-fn first_of_delivery(half: &mut ReceiverHalf, transfer: &performatives::Transfer) -> Result<Partial, PeerError> {
-    if half.credit == 0 {
-        return Err(PeerError::new("amqp:link:transfer-limit-exceeded", "a transfer without link credit"));
-    }
-    let Some(delivery_id) = transfer.delivery_id else {
-        return Err(PeerError::new("amqp:invalid-field", "the first transfer of a delivery has no delivery-id"));
-    };
-    half.credit -= 1;
-    half.delivery_count = half.delivery_count.wrapping_add(1);
-    Ok(Partial::new(delivery_id, transfer.message_format.unwrap_or(0)))
-}
-
-/// A delivery goes on. One that is over the limit may change its number on the way, as those of fe2o3-amqp 0.16 do, on
-/// which the official Rust SDK stands: it is refused for its size, which says more.
-fn continued(
-    partial: Partial,
-    transfer: &performatives::Transfer,
-    more: u64,
-    limit: u64,
-) -> Result<Partial, PeerError> {
-    let is_too_large = limit > 0 && partial.size() + more > limit;
-    match transfer.delivery_id {
-        Some(id) if id != partial.delivery_id && !is_too_large => {
-            Err(PeerError::new("amqp:not-allowed", "a delivery began before the one before it was complete"))
-        }
-        _ => Ok(partial),
-    }
 }
 
 fn detach(handle: u32, closed: bool, error: Option<&PeerError>) -> performatives::Detach {
