@@ -123,7 +123,8 @@ async fn of_the_client(emulator: &Emulator) -> Shown {
         let accepted = connection.partition_sender(HUB, "0").await.expect("attached").send(batch).await;
         let refused = sender.send(sender.batch()).await;
         let properties = connection.event_hub_properties(HUB).await.expect("told");
-        let options = hubwire::PublisherOptions::default();
+        // What is published stays here: the store shows its events, and tokens are not to be among them.
+        let options = hubwire::PublisherOptions::default().linger(std::time::Duration::from_secs(3_600));
         let publisher = hubwire::Publisher::over(vec![connection.clone()], HUB, &options).await.expect("a link");
         shown_types.extend([
             ("Accepted", shown(&accepted.expect("accepted"))),
