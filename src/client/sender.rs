@@ -31,8 +31,6 @@ const ENOUGH_TO_WRITE: usize = 256 * 1024;
 /// that has to be sent again goes before those that have not left. When the hub ends the link, another one takes its place.
 #[derive(Debug)]
 pub struct Sender {
-    connection: Arc<Inner>,
-    slot: SlotId,
     hold: Arc<Hold>,
     max_message_size: usize,
     partition_id: Option<String>,
@@ -91,8 +89,8 @@ impl Sender {
     ) -> Self {
         let max_message_size =
             max_message_size.map_or(DEFAULT_MAX_MESSAGE_SIZE, |size| usize::try_from(size).unwrap_or(usize::MAX));
-        let hold = Arc::new(Hold { connection: connection.clone(), slot });
-        Self { connection, slot, hold, max_message_size, partition_id, flights: Arc::default() }
+        let hold = Arc::new(Hold { connection, slot });
+        Self { hold, max_message_size, partition_id, flights: Arc::default() }
     }
 
     /// The largest message that the hub takes on this link, in bytes: 1 MiB, or 256 KiB in the Basic tier.
@@ -107,7 +105,7 @@ impl Sender {
 
     /// An empty batch of this link's size, in the memory of one that was accepted and is used no more, if there is one.
     pub fn batch(&self) -> Batch {
-        self.connection.memory.lend(Batch::new(self.max_message_size))
+        self.hold.connection.memory.lend(Batch::new(self.max_message_size))
     }
 
     /// An empty batch of this link's size whose events all go to the partition of `key`.
@@ -115,7 +113,7 @@ impl Sender {
     /// # Errors
     /// [`PartitionKeyError`] when the key is empty or too long.
     pub fn batch_with_partition_key(&self, key: &str) -> Result<Batch, PartitionKeyError> {
-        Batch::with_partition_key(self.max_message_size, key).map(|empty| self.connection.memory.lend(empty))
+        Batch::with_partition_key(self.max_message_size, key).map(|empty| self.hold.connection.memory.lend(empty))
     }
 
     /// Sends `batch` and waits for its outcome, within [`Options::send_timeout`](super::Options::send_timeout): waiting for
@@ -188,7 +186,7 @@ impl Sender {
         if let Some(cause) = self.local_fault(&batch) {
             return Err(SendError::NotSent { batch, cause });
         }
-        let deadline = Deadline::after(self.connection.options.send_timeout);
+        let deadline = Deadline::after(self.hold.connection.options.send_timeout);
         let (place, turn) = match self.place(batch.encoded_len(), deadline, patience != Patience::None).await {
             Ok(place) => place,
             Err(cause) => return Err(SendError::NotSent { batch, cause }),
@@ -198,11 +196,11 @@ impl Sender {
         }
         let message = batch.into_message();
         let (reply, outcome) = oneshot::channel();
-        let key = self.connection.next_id();
+        let key = self.hold.connection.next_id();
         let (payload, events) = (message.bytes.clone(), message.len() as u64);
         let flight = self.flights.take_off(key);
-        let request = SendRequest { slot: self.slot, key, payload, events, deadline, reply, place, flight };
-        if let Err(cause) = self.connection.ask(Command::Send(request)) {
+        let request = SendRequest { slot: self.hold.slot, key, payload, events, deadline, reply, place, flight };
+        if let Err(cause) = self.hold.connection.ask(Command::Send(request)) {
             return Err(SendError::NotSent { batch: Batch::from_message(message), cause });
         }
         drop(turn);
@@ -213,7 +211,7 @@ impl Sender {
     /// thread: what is there leaves while the next one is packed, and not all at once in the end. The place and the turn
     /// are kept meanwhile: nobody overtakes.
     async fn let_write(&self, batch_len: usize) {
-        let unwritten = &self.connection.unwritten;
+        let unwritten = &self.hold.connection.unwritten;
         if unwritten.load(Ordering::Relaxed) >= ENOUGH_TO_WRITE {
             unwritten.store(0, Ordering::Relaxed);
             tokio::task::yield_now().await;
@@ -229,9 +227,9 @@ impl Sender {
         deadline: Deadline,
         may_wait: bool,
     ) -> Result<(Place, MutexGuard<'_, ()>), Error> {
-        let turn = &self.connection.turn;
-        let (batches, bytes) = (&self.connection.batches, &self.connection.bytes);
-        let places = self.connection.places_of(batch_len);
+        let turn = &self.hold.connection.turn;
+        let (batches, bytes) = (&self.hold.connection.batches, &self.hold.connection.bytes);
+        let places = self.hold.connection.places_of(batch_len);
         // Whoever waits holds the turn, and is first.
         if let Ok(turn) = turn.try_lock()
             && let Ok(batch) = batches.clone().try_acquire_owned()
@@ -270,7 +268,7 @@ impl Sender {
     /// # Cancel
     /// The link is detached all the same.
     pub async fn close(self) {
-        self.connection.detach(self.slot).await;
+        self.hold.connection.detach(self.hold.slot).await;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 
+use crate::wire::shape::value_len;
 use crate::wire::value::Value;
 
 pub(super) const OPEN: u64 = 0x10;
@@ -128,19 +129,7 @@ impl Cursor<'_> {
     }
 
     fn skip(&mut self) -> Option<()> {
-        let [constructor] = self.take()?;
-        let len = match constructor >> 4 {
-            0x4 => 0,
-            0x5 => 1,
-            0x6 => 2,
-            0x7 => 4,
-            0x8 => 8,
-            0x9 => 16,
-            0xa | 0xc | 0xe => usize::from(self.take::<1>()?[0]),
-            0xb | 0xd | 0xf => u32::from_be_bytes(self.take()?) as usize,
-            _ => return None,
-        };
-        self.at = self.at.checked_add(len)?;
+        self.at += value_len(self.bytes.get(self.at..)?).ok()?;
         Some(())
     }
 }
