@@ -35,7 +35,7 @@ const ROUNDS: usize = 9;
 const BATCHES_IN_A_ROUND: usize = 300;
 /// Messages of one event each.
 const SINGLES_IN_A_ROUND: usize = 5_000;
-const SINGLES_WINDOW: usize = 256;
+const SINGLES_WINDOW: usize = 1_000;
 const SIZES: [usize; 3] = [100, 1_024, 60 * 1_024];
 
 struct Run {

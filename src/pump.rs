@@ -15,7 +15,7 @@ use crate::engine::Connection;
 use crate::spares::Spares;
 
 /// Slices handed to one vectored write.
-const WRITE_SLICES: usize = 128;
+const WRITE_SLICES: usize = 256;
 /// Reads in a row before writing, and the owner, get their turn.
 const READS_IN_A_ROW: usize = 8;
 /// Turns of writing and reading before time, and the owner, get theirs.

@@ -16,8 +16,15 @@ impl Took {
     }
 
     pub fn text(self, events: usize) -> String {
-        format!("{:.0?} ({:.0?} CPU) {}", self.time, self.cpu, rate(events, self.time))
+        format!("{} ({} CPU) {}", time(self.time), time(self.cpu), rate(events, self.time))
     }
+}
+
+/// Two digits or more.
+fn time(time: Duration) -> String {
+    let nanos = time.as_nanos();
+    let decimals = usize::from([1_000..10_000, 1_000_000..10_000_000].iter().any(|few| few.contains(&nanos)));
+    format!("{time:.decimals$?}")
 }
 
 /// The median of each.

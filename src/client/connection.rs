@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use super::credential::{OfConnectionString, TokenSource};
 use super::deadline::Deadline;
@@ -19,6 +19,7 @@ use super::sender::Sender;
 use super::status::{Counters, Status};
 use super::transport::{self, Way};
 use super::ways::Handshake;
+use super::window::Window;
 use crate::engine::{Config, Role};
 use crate::wire::connection_string::{ConnectionString, check_event_hub_name};
 
@@ -44,11 +45,7 @@ pub(super) struct Inner {
     next_id: AtomicU64,
     pub(super) options: Options,
     connection_string: ConnectionString,
-    /// Held by whoever is next to get a place, until its batch is handed over: those who wait come in their order.
-    pub(super) turn: Mutex<()>,
-    /// Places for batches, and for their bytes.
-    pub(super) batches: Arc<Semaphore>,
-    pub(super) bytes: Arc<Semaphore>,
+    pub(super) window: Arc<Window>,
     /// Bytes of batches handed over since the task was last given its turn.
     pub(super) unwritten: AtomicUsize,
     /// Of batches, for the next ones.
@@ -160,9 +157,7 @@ impl Connection {
             next_id: AtomicU64::new(1),
             options: options.clone(),
             connection_string: connection_string.clone(),
-            turn: Mutex::new(()),
-            batches: Arc::new(Semaphore::new(options.max_in_flight_batches.min(Semaphore::MAX_PERMITS))),
-            bytes: Arc::new(Semaphore::new(byte_places(options))),
+            window: Arc::new(Window::new(options.max_in_flight_batches, options.max_in_flight_bytes)),
             unwritten: AtomicUsize::new(0),
             memory: Arc::default(),
         };
@@ -213,7 +208,7 @@ impl Connection {
         let slot = self.inner.next_id();
         let deadline = Deadline::after(self.inner.options.open_timeout);
         let request = AttachRequest { slot, terms, audience: self.inner.audience(event_hub), deadline, reply };
-        self.inner.ask(Command::Attach(request))?;
+        self.inner.ask(Command::Attach(Box::new(request)))?;
         let mut guard = DetachOnDrop { connection: &self.inner, slot, armed: true };
         let attached = answer.await.map_err(|_| self.inner.cause())?;
         guard.armed = false;
@@ -284,11 +279,6 @@ impl Inner {
     pub(super) fn next_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
-
-    /// How many of the places for bytes a batch takes.
-    pub(super) fn places_of(&self, batch_len: usize) -> u32 {
-        u32::try_from(batch_len.min(byte_places(&self.options))).unwrap_or(u32::MAX)
-    }
 }
 
 pub(super) fn check_partition_id(id: &str) -> Result<(), Error> {
@@ -299,11 +289,6 @@ pub(super) fn check_partition_id(id: &str) -> Result<(), Error> {
 pub(super) fn check_name(name: &str, what: &'static str) -> Result<(), Error> {
     let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-_$".contains(&byte);
     if name.is_empty() || !name.bytes().all(in_name) { Err(Error::InvalidName { what }) } else { Ok(()) }
-}
-
-/// As many as one batch can take at once, and no more than there can be.
-fn byte_places(options: &Options) -> usize {
-    options.max_in_flight_bytes.min(u32::MAX as usize).min(Semaphore::MAX_PERMITS)
 }
 
 /// Gives a link up whose caller leaves before it is there.

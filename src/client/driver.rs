@@ -1,6 +1,7 @@
 //! The one task of a connection: carries what callers ask for to the engine, and its events back to them. It outlives the
 //! streams that it talks over: what is lost is restored here, whoever waits for it.
 
+mod deadlines;
 mod line;
 mod links;
 mod receiving;
@@ -33,16 +34,22 @@ use links::Links;
 pub(super) use links::{AttachRequest, Attached, LinkTerms, ReceiverTerms, SlotId};
 use receiving::Arrivals;
 use sending::Sends;
-pub(super) use sending::{Place, SendRequest, Settlement};
+pub(super) use sending::{SendRequest, Settlement, Told};
 
 /// Commands taken in a row before the stream gets its turn: many, since what they send leaves in one write.
-const COMMANDS_IN_A_ROW: usize = 64;
+const COMMANDS_IN_A_ROW: usize = 128;
 
 /// What a caller asks of the connection's task. A caller that went away is noticed when its reply finds nobody.
 pub(super) enum Command {
-    Attach(AttachRequest),
+    /// What is seldom asked stands apart: a command is as large as the largest.
+    Attach(Box<AttachRequest>),
     Send(SendRequest),
-    Ask(AskRequest),
+    /// Told when every batch of the sender that came before has its outcome.
+    Flush {
+        slot: SlotId,
+        reply: oneshot::Sender<()>,
+    },
+    Ask(Box<AskRequest>),
     /// A receiver has taken so many events, and can take as many more.
     Credit {
         slot: SlotId,
@@ -241,9 +248,10 @@ impl Driver {
 
     fn on_command(&mut self, command: Command, now: Instant) {
         match command {
-            Command::Attach(request) => self.on_attach(request),
+            Command::Attach(request) => self.on_attach(*request),
             Command::Send(request) => self.on_send(request, now),
-            Command::Ask(request) => self.on_ask(request),
+            Command::Flush { slot, reply } => self.sends.flush(slot, reply),
+            Command::Ask(request) => self.on_ask(*request),
             Command::Credit { slot, taken } => self.on_credit(slot, taken),
             Command::Forget(key) => self.on_forget(key),
             Command::Detach { slot, reply } => self.on_detach(slot, reply),
@@ -296,7 +304,7 @@ impl Driver {
                 Command::Attach(request) => request.end(Err(cause.clone())),
                 Command::Send(request) => self.refuse(request, cause.clone()),
                 Command::Ask(request) => request.end(Err(cause.clone())),
-                Command::Close { reply, .. } => drop(reply.send(())),
+                Command::Close { reply, .. } | Command::Flush { reply, .. } => drop(reply.send(())),
                 Command::Forget(_) | Command::Detach { .. } | Command::Credit { .. } | Command::Abort => {}
             }
         }

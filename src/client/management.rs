@@ -56,7 +56,7 @@ impl Connection {
         let (reply, answer) = oneshot::channel();
         let audience = self.inner.audience(query.event_hub());
         let deadline = Deadline::after(self.inner.options.open_timeout);
-        self.inner.ask(Command::Ask(AskRequest { query, audience, deadline, reply }))?;
+        self.inner.ask(Command::Ask(Box::new(AskRequest { query, audience, deadline, reply })))?;
         answer.await.map_err(|_| self.inner.cause())?
     }
 }

@@ -7,7 +7,6 @@ mod credential;
 mod deadline;
 mod driver;
 mod error;
-mod flights;
 mod management;
 mod memory;
 mod options;
@@ -20,6 +19,7 @@ mod sender;
 mod status;
 mod transport;
 mod ways;
+mod window;
 
 pub use connection::Connection;
 pub use credential::{TokenError, TokenFuture, TokenSource};

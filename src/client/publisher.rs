@@ -1,6 +1,7 @@
 //! Events in, batches out: by size, or when the first of them has waited long enough.
 
 mod cohort;
+mod flights;
 mod options;
 mod route;
 
@@ -15,7 +16,6 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, oneshot};
 use super::connection::Connection;
 use super::deadline::Deadline;
 use super::error::{Error, Step};
-use super::flights::Flights;
 use super::options::Options;
 use super::sender::Sender;
 use crate::wire::batch::{Batch, BatchItem, PartitionKeyError, TryAdd, room_for};
@@ -23,6 +23,7 @@ use crate::wire::connection_string::ConnectionString;
 use crate::wire::event::EncodeError;
 use crate::wire::partition::partition_for_key;
 pub use cohort::{Receipt, Undelivered};
+use flights::Flights;
 pub use options::{KeySpread, PublisherOptions};
 use route::{Open, Route};
 

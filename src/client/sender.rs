@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
-use tokio::sync::{MutexGuard, oneshot};
+use tokio::sync::oneshot;
 
 use super::connection::Inner;
 use super::deadline::Deadline;
-use super::driver::{Command, Place, SendRequest, Settlement, SlotId};
+use super::driver::{Command, SendRequest, Settlement, SlotId, Told};
 use super::error::{Error, SendError, Step};
-use super::flights::Flights;
 use super::memory::Memory;
+use super::window::{InLine, Place};
 use crate::engine::DeliveryKey;
 use crate::wire::batch::{Batch, Message, PartitionKeyError};
 
@@ -22,7 +22,7 @@ use crate::wire::batch::{Batch, Message, PartitionKeyError};
 const DEFAULT_MAX_MESSAGE_SIZE: usize = 1_048_576;
 
 /// Bytes that are worth a turn of the connection's task: many small batches still leave in one write.
-const ENOUGH_TO_WRITE: usize = 256 * 1024;
+const ENOUGH_TO_WRITE: usize = 128 * 1024;
 
 /// A link to an event hub, or to one of its partitions, that takes batches.
 ///
@@ -34,7 +34,6 @@ pub struct Sender {
     hold: Arc<Hold>,
     max_message_size: usize,
     partition_id: Option<String>,
-    flights: Arc<Flights>,
 }
 
 /// What a caller does when the window is full.
@@ -90,7 +89,7 @@ impl Sender {
         let max_message_size =
             max_message_size.map_or(DEFAULT_MAX_MESSAGE_SIZE, |size| usize::try_from(size).unwrap_or(usize::MAX));
         let hold = Arc::new(Hold { connection, slot });
-        Self { hold, max_message_size, partition_id, flights: Arc::default() }
+        Self { hold, max_message_size, partition_id }
     }
 
     /// The largest message that the hub takes on this link, in bytes: 1 MiB, or 256 KiB in the Basic tier.
@@ -179,7 +178,11 @@ impl Sender {
     /// # Cancel
     /// Nothing changes.
     pub async fn flush(&self) {
-        self.flights.land().await;
+        let (reply, landed) = oneshot::channel();
+        // A task that has ended has told every outcome.
+        if self.hold.connection.ask(Command::Flush { slot: self.hold.slot, reply }).is_ok() {
+            let _ = landed.await;
+        }
     }
 
     async fn hand_over(&self, batch: Batch, patience: Patience) -> Result<Ticket, SendError> {
@@ -187,19 +190,15 @@ impl Sender {
             return Err(SendError::NotSent { batch, cause });
         }
         let deadline = Deadline::after(self.hold.connection.options.send_timeout);
-        let (place, turn) = match self.place(batch.encoded_len(), deadline, patience != Patience::None).await {
+        let (place, turn) = match self.place(batch.encoded_len(), deadline, patience).await {
             Ok(place) => place,
             Err(cause) => return Err(SendError::NotSent { batch, cause }),
         };
-        if patience == Patience::AndLetsWrite {
-            self.let_write(batch.encoded_len()).await;
-        }
         let message = batch.into_message();
         let (reply, outcome) = oneshot::channel();
         let key = self.hold.connection.next_id();
         let (payload, events) = (message.bytes.clone(), message.len() as u64);
-        let flight = self.flights.take_off(key);
-        let request = SendRequest { slot: self.hold.slot, key, payload, events, deadline, reply, place, flight };
+        let request = SendRequest { slot: self.hold.slot, key, payload, events, deadline, reply, place };
         if let Err(cause) = self.hold.connection.ask(Command::Send(request)) {
             return Err(SendError::NotSent { batch: Batch::from_message(message), cause });
         }
@@ -207,47 +206,41 @@ impl Sender {
         Ok(Ticket { message: Some(message), outcome, key, hold: self.hold.clone(), forgets: false })
     }
 
-    /// A caller that packs one batch after the other lets the connection's task have its turn in between, where they share a
-    /// thread: what is there leaves while the next one is packed, and not all at once in the end. The place and the turn
-    /// are kept meanwhile: nobody overtakes.
-    async fn let_write(&self, batch_len: usize) {
-        let unwritten = &self.hold.connection.unwritten;
-        if unwritten.load(Ordering::Relaxed) >= ENOUGH_TO_WRITE {
-            unwritten.store(0, Ordering::Relaxed);
-            tokio::task::yield_now().await;
-        }
-        unwritten.fetch_add(batch_len, Ordering::Relaxed);
-    }
-
-    /// A place in the window, and the turn, which is to be kept until the batch is handed over: one that found its place a
-    /// moment later would overtake it.
+    /// A place in the window; and the turn, if it had to stand in line for it, which is to be kept until the batch is handed
+    /// over.
     async fn place(
         &self,
         batch_len: usize,
         deadline: Deadline,
-        may_wait: bool,
-    ) -> Result<(Place, MutexGuard<'_, ()>), Error> {
-        let turn = &self.hold.connection.turn;
-        let (batches, bytes) = (&self.hold.connection.batches, &self.hold.connection.bytes);
-        let places = self.hold.connection.places_of(batch_len);
-        // Whoever waits holds the turn, and is first.
-        if let Ok(turn) = turn.try_lock()
-            && let Ok(batch) = batches.clone().try_acquire_owned()
-            && let Ok(bytes) = bytes.clone().try_acquire_many_owned(places)
-        {
-            return Ok(([batch, bytes], turn));
+        patience: Patience,
+    ) -> Result<(Place, Option<InLine>), Error> {
+        let window = &self.hold.connection.window;
+        let lets_write = patience == Patience::AndLetsWrite && self.is_enough_to_write(batch_len);
+        if !lets_write && let Some(place) = window.try_place(batch_len) {
+            return Ok((place, None));
         }
-        if !may_wait {
+        if patience == Patience::None {
             return Err(Error::WindowFull);
         }
-        let waiting = async {
-            // Neither is ever closed.
-            let closed = |_| Error::ShutDown;
-            let turn = turn.lock().await;
-            let batch = batches.clone().acquire_owned().await.map_err(closed)?;
-            Ok(([batch, bytes.clone().acquire_many_owned(places).await.map_err(closed)?], turn))
-        };
-        deadline.limit(Step::Window, waiting).await?
+        let turn = window.line_up();
+        if lets_write {
+            tokio::task::yield_now().await;
+        }
+        let place = deadline.limit(Step::Window, turn.place(batch_len)).await?;
+        Ok((place, Some(turn)))
+    }
+
+    /// A caller that packs one batch after the other lets the connection's task have its turn in between, where they share a
+    /// thread: what is there leaves while the next one is packed, and not all at once in the end. It stands in line
+    /// meanwhile: nobody overtakes.
+    fn is_enough_to_write(&self, batch_len: usize) -> bool {
+        let unwritten = &self.hold.connection.unwritten;
+        let is_enough = unwritten.load(Ordering::Relaxed) >= ENOUGH_TO_WRITE;
+        if is_enough {
+            unwritten.store(0, Ordering::Relaxed);
+        }
+        unwritten.fetch_add(batch_len, Ordering::Relaxed);
+        is_enough
     }
 
     /// What would be refused anyway, found before anything is sent.
@@ -296,7 +289,7 @@ impl Drop for Hold {
 pub struct Ticket {
     /// Until the outcome is told.
     message: Option<Message>,
-    outcome: oneshot::Receiver<Settlement>,
+    outcome: oneshot::Receiver<Told>,
     key: DeliveryKey,
     hold: Arc<Hold>,
     /// Without the ticket, the batch is not to leave any more.
@@ -324,10 +317,14 @@ impl Future for Ticket {
     /// # Panics
     /// When it is polled after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let settlement = ready!(Pin::new(&mut self.outcome).poll(cx));
+        let told = ready!(Pin::new(&mut self.outcome).poll(cx));
         let message = self.message.take().expect("an outcome is told once");
         // No answer: the connection's task was torn down with its runtime.
-        let settlement = settlement.unwrap_or_else(|_| Settlement::Unknown(self.hold.connection.cause()));
+        let settlement = match told {
+            Ok(None) => Settlement::Accepted,
+            Ok(Some(failed)) => *failed,
+            Err(_) => Settlement::Unknown(self.hold.connection.cause()),
+        };
         Poll::Ready(settled(message, settlement, &self.hold.connection.memory))
     }
 }

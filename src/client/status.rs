@@ -225,8 +225,8 @@ impl Status {
 
     pub(super) fn ended(&self, bytes: u64, count: Count) {
         let cells = &self.cells;
-        cells.in_flight_batches.fetch_sub(1, Ordering::Relaxed);
-        cells.in_flight_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        add(&cells.in_flight_batches, 1_u64.wrapping_neg());
+        add(&cells.in_flight_bytes, bytes.wrapping_neg());
         match count {
             Count::Accepted { events } => {
                 add(&cells.accepted_batches, 1);
@@ -277,8 +277,9 @@ impl Status {
     }
 }
 
+/// The connection's task alone writes: nothing comes in between.
 fn add(cell: &AtomicU64, count: u64) {
-    cell.fetch_add(count, Ordering::Relaxed);
+    cell.store(cell.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
 }
 
 #[cfg(feature = "tracing")]

@@ -1,17 +1,18 @@
 //! Batches on their way: handed to a link, sent again where that is certain not to duplicate, and told what became of them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
+use super::deadlines::Deadlines;
 use super::links::{SlotId, State};
 use super::{Deadline, Driver, Error, Step};
 use crate::client::error;
-use crate::client::flights::Flight;
 use crate::client::status::{ConnectionEvent, Count};
+use crate::client::window::Place;
 use crate::clock;
 use crate::engine::{DeliveryKey, LinkId, Outcome, Outgoing, SettleMode};
 use crate::wire::batch::MESSAGE_FORMAT;
@@ -23,15 +24,13 @@ pub(in crate::client) struct SendRequest {
     pub(in crate::client) payload: Bytes,
     pub(in crate::client) events: u64,
     pub(in crate::client) deadline: Deadline,
-    pub(in crate::client) reply: oneshot::Sender<Settlement>,
+    pub(in crate::client) reply: oneshot::Sender<Told>,
     /// Its place in the window, until nothing of it is held here any more.
     pub(in crate::client) place: Place,
-    /// Until it has its outcome.
-    pub(in crate::client) flight: Flight,
 }
 
-/// A share of what may be in flight: one batch, and its bytes.
-pub(in crate::client) type Place = [OwnedSemaphorePermit; 2];
+/// What a ticket is told: how its batch ended, if it was not accepted.
+pub(in crate::client) type Told = Option<Box<Settlement>>;
 
 /// How a batch ended.
 #[derive(Debug)]
@@ -56,6 +55,8 @@ impl Settlement {
 /// A batch without an outcome.
 struct Sending {
     request: SendRequest,
+    /// How many came before it.
+    number: u64,
     began: Instant,
     /// Where it was handed over, and when; without it, it waits in its slot.
     handed: Option<(LinkId, Instant)>,
@@ -105,6 +106,7 @@ impl Sending {
 struct KeyHasher(u64);
 
 impl Hasher for KeyHasher {
+    #[inline]
     fn finish(&self) -> u64 {
         self.0
     }
@@ -113,6 +115,7 @@ impl Hasher for KeyHasher {
         bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
     }
 
+    #[inline]
     fn write_u64(&mut self, number: u64) {
         // By the golden ratio: the table looks at the upper bits as well.
         self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -123,7 +126,20 @@ impl Hasher for KeyHasher {
 #[derive(Default)]
 pub(super) struct Sends {
     by_key: HashMap<DeliveryKey, Sending, BuildHasherDefault<KeyHasher>>,
-    deadlines: BTreeSet<(Instant, DeliveryKey)>,
+    /// How many there were.
+    count: u64,
+    deadlines: Deadlines,
+    flushes: Vec<Flush>,
+}
+
+/// Somebody who waits until a sender's batches have their outcomes.
+struct Flush {
+    slot: SlotId,
+    /// Those that came before this number are waited for.
+    end: u64,
+    /// Of those, how many have none yet.
+    left: usize,
+    reply: oneshot::Sender<()>,
 }
 
 impl Sends {
@@ -132,7 +148,44 @@ impl Sends {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(at, _)| *at)
+        self.deadlines.first()
+    }
+
+    pub(super) fn flush(&mut self, slot: SlotId, reply: oneshot::Sender<()>) {
+        let left = self.by_key.values().filter(|sending| sending.request.slot == slot).count();
+        self.flushes.push(Flush { slot, end: self.count, left, reply });
+        self.tell_flushed();
+    }
+
+    fn insert(&mut self, request: SendRequest, began: Instant, handed: Option<LinkId>) {
+        let (key, number) = (request.key, self.count);
+        self.count += 1;
+        self.deadlines.insert(request.deadline.at, key);
+        let handed = handed.map(|link| (link, began));
+        self.by_key.insert(key, Sending { request, number, began, handed, trouble: None });
+    }
+
+    fn remove(&mut self, key: DeliveryKey) -> Option<Sending> {
+        let sending = self.by_key.remove(&key)?;
+        self.deadlines.close(key, |key| self.by_key.contains_key(&key));
+        Some(sending)
+    }
+
+    /// The outcome of batch `number` has been told.
+    fn landed(&mut self, slot: SlotId, number: u64) {
+        if self.flushes.is_empty() {
+            return;
+        }
+        for flush in self.flushes.iter_mut().filter(|flush| flush.slot == slot && number < flush.end) {
+            flush.left -= 1;
+        }
+        self.tell_flushed();
+    }
+
+    fn tell_flushed(&mut self) {
+        for flush in self.flushes.extract_if(.., |flush| flush.left == 0) {
+            let _ = flush.reply.send(());
+        }
     }
 }
 
@@ -151,7 +204,6 @@ impl Driver {
             let cause = cause.clone();
             return self.settle_request(request, Settlement::NotSent(cause));
         }
-        self.sends.deadlines.insert((request.deadline.at, key));
         // Nobody is before it: it need not stand in line.
         let handed = slot.takes_at_once().filter(|&link| self.pump.engine.send(link, outgoing(&request)).is_ok());
         let is_handed = handed.is_some();
@@ -159,9 +211,7 @@ impl Driver {
         if !is_handed {
             slot.waiting.insert(key);
         }
-        let handed = handed.map(|link| (link, now));
-        let sending = Sending { request, began: now, handed, trouble: None };
-        self.sends.by_key.insert(key, sending);
+        self.sends.insert(request, now, handed);
         if is_asleep {
             self.seek(id);
         }
@@ -352,8 +402,8 @@ impl Driver {
     }
 
     fn settle(&mut self, key: DeliveryKey, settlement: Settlement) {
-        let Some(sending) = self.sends.by_key.remove(&key) else { return };
-        self.sends.deadlines.remove(&(sending.request.deadline.at, key));
+        let Some(sending) = self.sends.remove(key) else { return };
+        let (slot, number) = (sending.request.slot, sending.number);
         if sending.handed.is_none()
             && let Some(slot) = self.links.get_mut(sending.request.slot)
         {
@@ -367,22 +417,23 @@ impl Driver {
             (settlement, None) => settlement,
         };
         self.settle_request(sending.request, settlement);
+        self.sends.landed(slot, number);
     }
 
     fn settle_request(&mut self, request: SendRequest, settlement: Settlement) {
-        let SendRequest { payload, events, reply, place, flight, .. } = request;
+        let SendRequest { payload, events, reply, place, .. } = request;
         self.status.ended(payload.len() as u64, settlement.count(events));
         // Before the caller goes on: the batch's memory is its alone then.
         drop((payload, place));
-        let _ = reply.send(settlement);
-        // Whoever waits for all of them finds every outcome told.
-        drop(flight);
+        let _ = reply.send(match settlement {
+            Settlement::Accepted => None,
+            failed => Some(Box::new(failed)),
+        });
     }
 
     pub(super) fn expire_sending(&mut self, now: Instant) {
-        while self.sends.deadlines.first().is_some_and(|(at, _)| *at <= now)
-            && let Some((_, key)) = self.sends.deadlines.pop_first()
-        {
+        // Each is told, and so closed.
+        while let Some(key) = self.sends.deadlines.due(now) {
             self.expire(key);
         }
     }

@@ -7,8 +7,8 @@ use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, oneshot};
 use tokio::task::AbortHandle;
 
 use super::cohort::{Receipt, Unsettled};
-use super::{Flights, Sender, Shared};
-use crate::client::flights::Flight;
+use super::flights::{Flight, Flights};
+use super::{Sender, Shared};
 use crate::wire::batch::Batch;
 
 /// Events that go the same way. Held by whoever adds to the batch that forms, and by the task that hands it over, until it

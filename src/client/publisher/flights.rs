@@ -1,4 +1,4 @@
-//! Which batches of a sender have no outcome yet, for those who wait until there is none left.
+//! Which batches of a publisher have no outcome yet, for those who wait until there is none left.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -6,12 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::engine::DeliveryKey;
-
-/// See the module. Keys grow.
+/// See the module. Numbers grow.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
-    open: Mutex<BTreeSet<DeliveryKey>>,
+    open: Mutex<BTreeSet<u64>>,
     /// Told when the oldest has landed.
     landed: Notify,
 }
@@ -20,23 +18,17 @@ pub(super) struct Flights {
 #[derive(Debug)]
 pub(super) struct Flight {
     flights: Arc<Flights>,
-    key: DeliveryKey,
+    number: u64,
 }
 
 impl Flights {
-    pub(super) fn take_off(self: &Arc<Self>, key: DeliveryKey) -> Flight {
-        self.open().insert(key);
-        Flight { flights: self.clone(), key }
+    pub(super) fn take_off(self: &Arc<Self>, number: u64) -> Flight {
+        self.open().insert(number);
+        Flight { flights: self.clone(), number }
     }
 
-    /// Waits for those that are under way now.
-    pub(super) async fn land(&self) {
-        let Some(last) = self.open().last().copied() else { return };
-        self.land_before(last + 1).await;
-    }
-
-    /// Waits for those whose key is below `end`.
-    pub(super) async fn land_before(&self, end: DeliveryKey) {
+    /// Waits for those whose number is below `end`.
+    pub(super) async fn land_before(&self, end: u64) {
         loop {
             let mut landed = pin!(self.landed.notified());
             landed.as_mut().enable();
@@ -47,7 +39,7 @@ impl Flights {
         }
     }
 
-    fn open(&self) -> MutexGuard<'_, BTreeSet<DeliveryKey>> {
+    fn open(&self) -> MutexGuard<'_, BTreeSet<u64>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -55,8 +47,8 @@ impl Flights {
 impl Drop for Flight {
     fn drop(&mut self) {
         let mut open = self.flights.open();
-        let was_first = open.first() == Some(&self.key);
-        open.remove(&self.key);
+        let was_first = open.first() == Some(&self.number);
+        open.remove(&self.number);
         drop(open);
         if was_first {
             self.flights.landed.notify_waiters();
@@ -75,16 +67,16 @@ mod tests {
     fn those_before_are_waited_for_and_those_after_are_not() {
         let flights = Arc::<Flights>::default();
         let mut cx = Context::from_waker(Waker::noop());
-        assert!(pin!(flights.land()).poll(&mut cx).is_ready(), "nothing is under way");
+        assert!(pin!(flights.land_before(3)).poll(&mut cx).is_ready(), "nothing is under way");
         let (first, second) = (flights.take_off(1), flights.take_off(2));
-        let mut landing = pin!(flights.land());
+        let mut landing = pin!(flights.land_before(3));
         assert!(landing.as_mut().poll(&mut cx).is_pending());
         let third = flights.take_off(3);
         drop(second);
         assert!(landing.as_mut().poll(&mut cx).is_pending());
         drop(first);
         assert!(landing.as_mut().poll(&mut cx).is_ready());
-        let mut landing = pin!(flights.land());
+        let mut landing = pin!(flights.land_before(4));
         assert!(landing.as_mut().poll(&mut cx).is_pending());
         drop(third);
         assert!(landing.as_mut().poll(&mut cx).is_ready());
