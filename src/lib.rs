@@ -34,9 +34,9 @@
 //! publish to in this process.
 
 pub use client::{
-    Accepted, Connection, ConnectionEvent, Counters, DEFAULT_CONSUMER_GROUP, Error, Fault, Handshake, IdleLinks,
-    KeySpread, Options, PublishError, Publisher, PublisherOptions, Receipt, Receiver, ReceiverOptions, Retry, Roots,
-    Scope, SendError, Sender, Step, Ticket, TokenError, TokenFuture, TokenSource, Transport, Undelivered,
+    Accepted, Authorization, Connection, ConnectionEvent, Counters, DEFAULT_CONSUMER_GROUP, Error, Fault, Handshake,
+    IdleLinks, KeySpread, Options, PublishError, Publisher, PublisherOptions, Receipt, Receiver, ReceiverOptions,
+    Retry, Roots, Scope, SendError, Sender, Step, Ticket, TokenError, TokenFuture, TokenSource, Transport, Undelivered,
 };
 pub use wire::batch::{Batch, TryAdd};
 pub use wire::connection_string::ConnectionString;

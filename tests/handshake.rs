@@ -2,10 +2,15 @@
 
 mod support;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hubwire::{Connection, ConnectionString, Error, Fault, Options, SendError, Sender, Step};
-use support::{HUB, Then, batch_of, connection_string, emulator, now, relay, stored};
+use hubwire::emulator::{AccessRule, Activity, Emulator, Fault as Blow};
+use hubwire::{
+    Authorization, Connection, ConnectionString, Error, Fault, Handshake, Options, ReceiverOptions, SendError, Sender,
+    Step,
+};
+use support::{HUB, Then, batch_of, built, connection_string, emulator, now, relay, stored};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 const SEND_TIMEOUT: Duration = Duration::from_secs(7);
@@ -154,7 +159,86 @@ async fn a_peer_without_anonymous_is_told_by_its_offer() {
     // Two mechanisms, PLAIN and EXTERNAL, as an array of sym8.
     let frame = b"AMQP\x03\x01\x00\x00\x00\x00\x00\x21\x02\x01\x00\x00\x00\x53\x40\xc0\x14\x01\xe0\x11\x02\xa3\x05PLAIN\x08EXTERNAL";
     let error = Connection::open_over(says(frame), &any_connection_string(), &options()).await.expect_err("no way in");
-    assert!(matches!(&error, Error::NoMechanism { offered } if offered == &["PLAIN", "EXTERNAL"]), "{error:?}");
+    assert!(
+        matches!(&error, Error::NoMechanism { wanted: "ANONYMOUS", offered } if offered == &["PLAIN", "EXTERNAL"]),
+        "{error:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_in_sasl_plain_stands_in_for_tokens_and_is_shown_again_after_a_cut() {
+    for handshake in [Handshake::Stepwise, Handshake::Optimistic] {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let heard = seen.clone();
+        let listen = move |activity: &Activity| heard.lock().expect("not poisoned").push(activity.clone());
+        let emulator = Arc::new(built(Emulator::builder().on_activity(listen)));
+        let options = options().authorization(Authorization::SaslPlain).handshake(handshake);
+        let to = emulator.clone();
+        let connect = move || std::future::ready(Ok(to.connect()));
+        let connection = Connection::open_with(connect, &connection_string(&emulator), &options).await.expect("opens");
+        let sender = connection.sender(HUB).await.expect("attached");
+        sender.send(batch_of(sender.batch(), ["first"])).await.expect("accepted");
+        emulator.inject(Blow::cut_after_bytes(0));
+        // The connection is restored by itself.
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        sender.send(batch_of(sender.batch(), ["second"])).await.expect("accepted");
+        // A node that wants a token in each request.
+        let properties = connection.event_hub_properties(HUB).await.expect("told");
+        assert_eq!(properties.partition_ids.len(), 4);
+        connection.close().await;
+        let seen = seen.lock().expect("not poisoned");
+        let of = |wanted: fn(&Activity) -> bool| seen.iter().filter(|activity| wanted(activity)).count();
+        assert!(of(|activity| matches!(activity, Activity::LoggedIn { is_taken: true, .. })) >= 2, "{seen:?}");
+        assert_eq!(of(|activity| matches!(activity, Activity::TokenPut { .. })), 0);
+        assert!(seen.iter().any(|activity| {
+            activity.to_string().ends_with("SASL PLAIN: the key of rule RootManageSharedAccessKey is taken")
+        }));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_does_not_hold_is_refused_at_once_and_is_the_callers_to_mend() {
+    let emulator = emulator();
+    let text = emulator.connection_string(None);
+    let wrong = text.replace("SharedAccessKey=", "SharedAccessKey=x");
+    let wrong = ConnectionString::parse(&wrong).expect("well-formed");
+    let options = options().authorization(Authorization::SaslPlain);
+    let began = now();
+    let error = Connection::open_over(emulator.connect(), &wrong, &options).await.expect_err("a wrong key");
+    assert!(matches!(error, Error::SaslRefused { code: 1 }), "{error:?}");
+    assert_eq!((error.fault(), error.is_retryable()), (Fault::Caller, false));
+    assert!(error.to_string().contains("check the rule's name and its key"), "{error}");
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sasl_plain_opens_what_the_rule_does() {
+    let emulator = built(Emulator::builder().access_rule(AccessRule::new("read", "a2V5").listen()));
+    let text = "Endpoint=sb://localhost;SharedAccessKeyName=read;SharedAccessKey=a2V5;UseDevelopmentEmulator=true";
+    let connection_string = ConnectionString::parse(text);
+    let options = options().authorization(Authorization::SaslPlain);
+    let connection =
+        Connection::open_over(emulator.connect(), &connection_string.expect("well-formed"), &options).await;
+    let connection = connection.expect("opens");
+    let error = connection.sender(HUB).await.expect_err("no right to send");
+    assert_eq!(error.condition(), Some("amqp:unauthorized-access"), "{error:?}");
+    connection.receiver(HUB, "0", &ReceiverOptions::default()).await.expect("attached");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sasl_plain_without_a_key_is_refused_before_anything_is_said() {
+    let options = options().authorization(Authorization::SaslPlain);
+    let nobody = ConnectionString::of_namespace("localhost").expect("a host");
+    let long = format!(
+        "Endpoint=sb://localhost;SharedAccessKeyName={};SharedAccessKey={};UseDevelopmentEmulator=true",
+        "n".repeat(100),
+        "k".repeat(101)
+    );
+    let long = ConnectionString::parse(&long).expect("well-formed");
+    for connection_string in [nobody, long] {
+        let error = Connection::open_over(says(b""), &connection_string, &options).await.expect_err("not to be said");
+        assert!(matches!(&error, Error::Setting { name: "authorization", .. }), "{error:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::credential::{TokenFuture, TokenSource};
@@ -29,6 +29,8 @@ pub(super) struct Cbs {
     wall_clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     random: Random,
     links: Requests,
+    /// Otherwise the connection is authorized as it is, by SASL.
+    is_needed: bool,
     audiences: BTreeMap<String, State>,
     /// Audiences that a token is to be put for.
     queue: VecDeque<String>,
@@ -73,12 +75,14 @@ impl Cbs {
         source: Arc<dyn TokenSource>,
         wall_clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
         random: Random,
+        is_needed: bool,
     ) -> Self {
         Self {
             source,
             wall_clock,
             random,
             links: Requests::new(&CBS),
+            is_needed,
             audiences: BTreeMap::new(),
             queue: VecDeque::new(),
             current: None,
@@ -102,7 +106,9 @@ impl Cbs {
 
     /// Asks for both links in a session of their own. Needs no open connection: it leaves with the open.
     pub(super) fn attach(&mut self, engine: &mut Connection) {
-        self.links.attach(engine);
+        if self.is_needed {
+            self.links.attach(engine);
+        }
     }
 
     pub(super) fn owns_link(&self, link: LinkId) -> bool {
@@ -141,6 +147,9 @@ impl Cbs {
         if self.audiences.get(audience).is_some_and(|state| state.granted) {
             return Some(Ok(()));
         }
+        if !self.is_needed {
+            return Some(self.sign(audience));
+        }
         if !self.links.has_links(engine) {
             return Some(Err(lost_node(None)));
         }
@@ -150,6 +159,20 @@ impl Cbs {
             self.advance(engine, now);
         }
         None
+    }
+
+    /// A token that nobody asks for, but with what goes to `$management`. One that a key signs is there at once.
+    fn sign(&mut self, audience: &str) -> Result<(), Error> {
+        let mut signing = self.source.token(audience);
+        match signing.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(token)) => {
+                let state = State { token: Some(token), ..State::default() };
+                self.audiences.insert(audience.to_owned(), state);
+                Ok(())
+            }
+            Poll::Ready(Err(error)) => Err(error.into()),
+            Poll::Pending => Err(Error::timed_out(Step::Token, Duration::ZERO)),
+        }
     }
 
     /// The hub refused a link on what it had granted.
@@ -385,7 +408,7 @@ mod tests {
     use super::*;
     use crate::client::credential::OfConnectionString;
     use crate::clock;
-    use crate::engine::{Config, Role};
+    use crate::engine::{Config, Role, Sasl};
     use crate::wire::connection_string::Credential;
 
     fn engine(now: Instant) -> Connection {
@@ -396,6 +419,7 @@ mod tests {
             max_frame_size: 65_536,
             idle_timeout: None,
             properties: Vec::new(),
+            sasl: Sasl::Anonymous,
             is_optimistic: false,
             first_number: 0,
         };
@@ -409,7 +433,7 @@ mod tests {
         let credential = Credential::SharedAccessKey { name: "n".to_owned(), key: "k".into() };
         let wall_clock: Arc<dyn Fn() -> SystemTime + Send + Sync> = Arc::new(clock::wall);
         let source = OfConnectionString { credential, ttl: Duration::from_secs(600), wall_clock: wall_clock.clone() };
-        let mut cbs = Cbs::new(Arc::new(source), wall_clock, Random::fixed(0.0));
+        let mut cbs = Cbs::new(Arc::new(source), wall_clock, Random::fixed(0.0), true);
         cbs.attach(&mut engine);
         let renew_at = Some(now + Duration::from_secs(300));
         cbs.audiences.insert("hub".to_owned(), State { granted: true, renew_at, ..State::default() });

@@ -18,10 +18,10 @@ use super::options::Options;
 use super::sender::Sender;
 use super::status::{Counters, Status};
 use super::transport::{self, Way};
-use super::ways::Handshake;
+use super::ways::{Authorization, Handshake};
 use super::window::Window;
-use crate::engine::{Config, Role};
-use crate::wire::connection_string::{ConnectionString, check_event_hub_name};
+use crate::engine::{Config, Login, Role, Sasl};
+use crate::wire::connection_string::{ConnectionString, Credential, check_event_hub_name};
 
 /// The largest frame we take: what the service itself settles on. Source: event-hubs-wire 4.2.
 const MAX_FRAME_SIZE: u32 = 65_536;
@@ -140,10 +140,11 @@ impl Connection {
         options: &Options,
         deadline: Deadline,
     ) -> Result<Self, Error> {
+        let config = config(connection_string, options)?;
         let status = Arc::new(Status::new(options.observer.clone()));
         let settings = Settings {
             options: options.clone(),
-            config: config(connection_string, options),
+            config,
             connector,
             token_source: token_source(connection_string, options),
         };
@@ -317,7 +318,7 @@ fn token_source(connection_string: &ConnectionString, options: &Options) -> Arc<
     options.token_source.clone().unwrap_or_else(own)
 }
 
-fn config(connection_string: &ConnectionString, options: &Options) -> Config {
+fn config(connection_string: &ConnectionString, options: &Options) -> Result<Config, Error> {
     static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
     let default_id = || {
         let count = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
@@ -326,7 +327,7 @@ fn config(connection_string: &ConnectionString, options: &Options) -> Config {
     let version = env!("CARGO_PKG_VERSION");
     let own_agent = format!("hubwire/{version}");
     let user_agent = options.user_agent.as_ref().map_or(own_agent.clone(), |agent| format!("{agent} {own_agent}"));
-    Config {
+    Ok(Config {
         role: Role::Client,
         container_id: options.container_id.clone().unwrap_or_else(default_id),
         hostname: Some(connection_string.host().to_owned()),
@@ -338,7 +339,26 @@ fn config(connection_string: &ConnectionString, options: &Options) -> Config {
             ("platform", std::env::consts::OS.to_owned()),
             ("user-agent", user_agent),
         ],
+        sasl: sasl(connection_string, options)?,
         is_optimistic: options.ways.handshake == Handshake::Optimistic,
         first_number: 0,
+    })
+}
+
+fn sasl(connection_string: &ConnectionString, options: &Options) -> Result<Sasl, Error> {
+    if options.ways.authorization == Authorization::Cbs {
+        return Ok(Sasl::Anonymous);
     }
+    let setting = |reason: &str| Error::Setting { name: "authorization", reason: reason.to_owned() };
+    let (Credential::SharedAccessKey { name, key }, None) = (connection_string.credential(), &options.token_source)
+    else {
+        return Err(setting(
+            "SASL PLAIN shows a key: give one in the connection string, and no other credential, or leave it at CBS",
+        ));
+    };
+    let login = Login { name: name.clone(), key: key.clone() };
+    if !login.is_sayable() {
+        return Err(setting("the rule's name and key are too long for SASL PLAIN; leave it at CBS"));
+    }
+    Ok(Sasl::Plain(login))
 }

@@ -25,7 +25,7 @@ use super::random::Random;
 use super::requests::{CBS, MANAGEMENT};
 use super::status::{ConnectionEvent, Status};
 use crate::clock;
-use crate::engine::{Config, Connection as Engine, Delivery, DeliveryKey, Event, LinkId, Outcome, SessionId};
+use crate::engine::{Config, Connection as Engine, Delivery, DeliveryKey, Event, LinkId, Outcome, Sasl, SessionId};
 use crate::pump::Pump;
 use crate::wire::frame::PeerError;
 pub(super) use line::{BoxStream, Connector};
@@ -139,7 +139,8 @@ impl Driver {
         let now = clock::now();
         let mut random = Random::new(settings.options.seed);
         let wall_clock = settings.options.wall_clock.clone();
-        let cbs = Cbs::new(settings.token_source.clone(), wall_clock, random.split());
+        let is_needed = matches!(settings.config.sasl, Sasl::Anonymous);
+        let cbs = Cbs::new(settings.token_source.clone(), wall_clock, random.split(), is_needed);
         let pump = line::pump(&settings, stream, now);
         let (deadline, opened) = opening;
         Self {

@@ -210,14 +210,17 @@ pub enum Error {
         /// Those bytes; zeros where it sent fewer.
         received: [u8; 8],
     },
-    /// The peer does not offer SASL ANONYMOUS, which comes before claims-based security.
-    #[error("the peer offers no SASL ANONYMOUS but {offered:?}; check that it is an Event Hubs endpoint")]
+    /// The peer does not offer the SASL mechanism that is used: ANONYMOUS, which comes before claims-based security, or
+    /// PLAIN where that was asked for.
+    #[error("the peer offers no SASL {wanted} but {offered:?}; check that it is an Event Hubs endpoint")]
     NoMechanism {
+        /// What is used.
+        wanted: &'static str,
         /// What it offers.
         offered: Vec<String>,
     },
     /// SASL ended with another code than 0.
-    #[error("the peer refused SASL with code {code}; check that it is an Event Hubs endpoint")]
+    #[error("the peer refused SASL with code {code}; {}", sasl_advice(*.code))]
     SaslRefused {
         /// The code. Source: AMQP 1.0 part 5, 5.3.3.6.
         code: u8,
@@ -364,6 +367,7 @@ impl Error {
             Self::ProxyRefused { status, .. } if *status != 407 => Fault::Network,
             Self::NoToken { .. }
             | Self::WindowFull
+            | Self::SaslRefused { code: 1 }
             | Self::TokenRefused { status: 400..=499, .. }
             | Self::RequestRefused { status: 400..=499, .. }
             | Self::TlsMissing { .. }
@@ -450,7 +454,7 @@ impl Error {
         match cause {
             CloseCause::Peer(error) => Self::closed(Scope::Connection, error),
             CloseCause::NotAmqp(received) => Self::NotAmqp { received },
-            CloseCause::NoMechanism(offered) => Self::NoMechanism { offered },
+            CloseCause::NoMechanism { wanted, offered } => Self::NoMechanism { wanted, offered },
             CloseCause::SaslRefused(code) => Self::SaslRefused { code },
             CloseCause::Violation(what) => Self::Violation { what },
             CloseCause::IdleTimeout(after) => Self::IdleTimeout { after },
@@ -506,6 +510,14 @@ fn request_advice(status: i64) -> &'static str {
     match status {
         400 | 404 => "check the event hub's name and the partition's id",
         status => status_advice(status),
+    }
+}
+
+fn sasl_advice(code: u8) -> &'static str {
+    match code {
+        1 => "with SASL PLAIN, check the rule's name and its key; else check that it is an Event Hubs endpoint",
+        4 => "try again",
+        _ => "check that it is an Event Hubs endpoint",
     }
 }
 

@@ -30,4 +30,4 @@ pub use receiver::{DEFAULT_CONSUMER_GROUP, Receiver, ReceiverOptions};
 pub use retry::Retry;
 pub use sender::{Accepted, Sender, Ticket};
 pub use status::{ConnectionEvent, Counters};
-pub use ways::{Handshake, Roots, Transport};
+pub use ways::{Authorization, Handshake, Roots, Transport};

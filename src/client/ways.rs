@@ -30,8 +30,26 @@ pub enum Handshake {
     /// it, for open and what follows (part 2, 2.4.1); for SASL it is a bet that the peer offers `ANONYMOUS`, which is lost
     /// with an error that says so. A peer, or something on the way to it, that drops what it has not asked for yet makes
     /// the connection fail, or run into [`Options::open_timeout`]. Nothing that needs to be secret is in what is said
-    /// early.
+    /// early, but with [`Authorization::SaslPlain`] the key is.
     Optimistic,
+}
+
+/// How the hub is told by what right we come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Authorization {
+    /// Claims-based security: tokens that were signed with the key and end by themselves, put at `$cbs`. The key stays here.
+    #[default]
+    Cbs,
+    /// SASL PLAIN: the connection string's rule and key themselves, in place of tokens. One round trip fewer, and nothing to
+    /// renew. The service takes it, but no SDK uses it (source: event-hubs-wire 4.1), so that it may be the first to go.
+    ///
+    /// What it costs: the key, which does not end by itself, is shown to whoever answers under the namespace's name with a
+    /// certificate that is trusted here, a proxy that looks into TLS among them; with
+    /// `UseDevelopmentEmulator=true`, which is without TLS, to everybody on the way. It needs `SharedAccessKeyName` and
+    /// `SharedAccessKey` in the connection string: with a ready-made token, or [`Options::credential`], opening is
+    /// [`Error::Setting`](super::Error::Setting), and so it is with a name and key of more than 200 bytes together.
+    SaslPlain,
 }
 
 /// Whose certificates are trusted, beside those of [`Options::root_certificates_pem`].
@@ -58,6 +76,7 @@ pub(super) struct Ways {
     pub(super) http_proxy: Option<Result<Proxy, &'static str>>,
     pub(super) roots: Roots,
     pub(super) handshake: Handshake,
+    pub(super) authorization: Authorization,
     #[cfg(feature = "tls")]
     pub(super) rustls_config: Option<std::sync::Arc<tokio_rustls::rustls::ClientConfig>>,
 }
@@ -75,6 +94,14 @@ impl Options {
     #[must_use]
     pub fn handshake(mut self, handshake: Handshake) -> Self {
         self.ways.handshake = handshake;
+        self
+    }
+
+    /// How the hub is told by what right we come. Default [`Authorization::Cbs`]; see there what the other one saves and
+    /// risks.
+    #[must_use]
+    pub fn authorization(mut self, authorization: Authorization) -> Self {
+        self.ways.authorization = authorization;
         self
     }
 
@@ -152,6 +179,8 @@ impl fmt::Debug for Ways {
             .field("custom_endpoint", &self.custom_endpoint)
             .field("http_proxy", &self.http_proxy)
             .field("roots", &self.roots)
+            .field("handshake", &self.handshake)
+            .field("authorization", &self.authorization)
             .finish_non_exhaustive()
     }
 }

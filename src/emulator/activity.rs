@@ -58,6 +58,16 @@ pub enum Activity {
         /// The answer in words.
         description: String,
     },
+    /// A client showed a key in SASL PLAIN, in place of tokens.
+    #[non_exhaustive]
+    LoggedIn {
+        /// Which connection.
+        connection: u64,
+        /// The shared access rule that it named.
+        rule: String,
+        /// Whether the key is that rule's. The connection is refused otherwise.
+        is_taken: bool,
+    },
     /// A link was accepted.
     #[non_exhaustive]
     LinkAttached {
@@ -257,6 +267,10 @@ impl fmt::Display for Activity {
                 let rule = rule.as_deref().unwrap_or("none that can be read");
                 write!(f, "connection {connection} token for {audience} by rule {rule}: {status_code} {description}")
             }
+            Self::LoggedIn { connection, rule, is_taken } => {
+                let verdict = if *is_taken { "taken" } else { "refused" };
+                write!(f, "connection {connection} SASL PLAIN: the key of rule {rule} is {verdict}")
+            }
             Self::LinkAttached { connection, role, address } => {
                 write!(f, "connection {connection} link attached: {role} {address}")
             }
@@ -354,11 +368,13 @@ pub(super) fn close_reason(cause: &CloseCause) -> String {
              port, or another protocol",
             header.escape_ascii()
         ),
-        CloseCause::SaslRefused(_) => "the peer asked for a SASL mechanism that is not on offer".to_owned(),
+        CloseCause::SaslRefused(_) => {
+            "SASL was refused: the mechanism is not on offer, or the key does not hold".to_owned()
+        }
         CloseCause::Violation(text) => format!("the peer broke the protocol: {}", quoted(text)),
         CloseCause::IdleTimeout(limit) => format!("the peer was silent for {:.3} s", limit.as_secs_f64()),
         CloseCause::Stream => "the stream ended without a close".to_owned(),
-        CloseCause::Unopened | CloseCause::NoMechanism(_) | CloseCause::OpenTooLong(_) => {
+        CloseCause::Unopened | CloseCause::NoMechanism { .. } | CloseCause::OpenTooLong(_) => {
             "before it was open".to_owned()
         }
     }

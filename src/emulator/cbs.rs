@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::engine::Login;
 use crate::wire::event::Event;
 use crate::wire::sas::{SasToken, VerifyError};
 use crate::wire::secret::printable;
@@ -56,6 +57,13 @@ pub(super) fn put_token(namespace: &Namespace, request: &Event, now: SystemTime)
     Ok(grant)
 }
 
+/// What a rule's key allows that is shown in place of a token, if it is the rule's key.
+pub(super) fn log_in(namespace: &Namespace, login: &Login, now: SystemTime) -> Option<Grant> {
+    let rule = namespace.rule(&login.name).filter(|rule| rule.key.expose() == login.key.expose())?;
+    let path = rule.event_hub.clone().unwrap_or_default();
+    Some(Grant { path, until: never(now), rights: rule.rights })
+}
+
 /// What `token` allows at `path`, if it is one that holds there.
 pub(super) fn claims(namespace: &Namespace, token: &str, path: &str, now: SystemTime) -> Result<Grant, Answer> {
     let token = SasToken::parse(token)
@@ -93,7 +101,11 @@ fn verified(rule: &Rule, token: &SasToken, now: SystemTime) -> Result<SystemTime
     })?;
     let expiry = Duration::from_secs(token.expiry_unix_secs().unwrap_or(0));
     // Beyond what the clock can count is as good as never.
-    Ok(UNIX_EPOCH.checked_add(expiry).unwrap_or(now + Duration::from_secs(u64::from(u32::MAX))))
+    Ok(UNIX_EPOCH.checked_add(expiry).unwrap_or_else(|| never(now)))
+}
+
+fn never(now: SystemTime) -> SystemTime {
+    now + Duration::from_secs(u64::from(u32::MAX))
 }
 
 fn wrong_audience(token: &SasToken, path: &str) -> Answer {
@@ -238,6 +250,21 @@ mod tests {
             assert_eq!(refused.status_code, 401, "{other}");
             assert!(refused.description.contains("no rule is named 'read'"), "{}", refused.description);
         }
+    }
+
+    #[test]
+    fn a_key_in_place_of_a_token_opens_what_its_rule_does() {
+        let mut namespace = namespace();
+        let rights = Rights { send: true, ..Rights::default() };
+        namespace.rules.push(Rule { name: "write".into(), key: "k3".into(), rights, event_hub: Some("audit".into()) });
+        let log_in = |name: &str, key: &str| {
+            log_in(&namespace, &Login { name: name.into(), key: key.into() }, now())
+                .map(|grant| (grant.path, grant.rights))
+        };
+        assert_eq!(log_in("send", "k1"), Some((String::new(), Rights::ALL)));
+        assert_eq!(log_in("write", "k3"), Some(("audit".into(), rights)));
+        assert_eq!(log_in("write", "k1"), None);
+        assert_eq!(log_in("nobody", "k1"), None);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::clock;
-use crate::engine::{Config, Connection, Delivery, Event, LinkId, Outgoing, Role as EngineRole};
+use crate::engine::{Config, Connection, Delivery, Event, LinkId, Outgoing, Role as EngineRole, Sasl};
 use crate::pump::Pump;
 use crate::wire::condition;
 use crate::wire::frame::PeerError;
@@ -97,6 +97,7 @@ pub(super) fn config(serial: u64, limits: &Limits) -> Config {
         // The engine announces half of it: 120 s, which producers keep that send no heartbeat of their own accord.
         idle_timeout: Some(limits.idle_timeout),
         properties: Vec::new(),
+        sasl: Sasl::Anonymous,
         is_optimistic: false,
         first_number: 0,
     }

@@ -2,6 +2,7 @@
 
 mod asking;
 mod channels;
+mod login;
 mod opening;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -21,6 +22,7 @@ use super::{DeliveryKey, LinkId, SessionId};
 use crate::wire::frame::{
     self, FrameError, FrameTooLarge, HEARTBEAT, MIN_MAX_FRAME_SIZE, PeerError, RawFrame, SASL_HEADER,
 };
+pub(crate) use login::{Login, Sasl};
 
 /// Transfers are written into the outbox until this many bytes wait there: enough for the largest message in one write,
 /// little enough that a heartbeat or a settlement is never far behind.
@@ -52,6 +54,8 @@ pub(crate) struct Config {
     /// Silence of the peer for this long is its death; half of it is announced.
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) properties: Vec<(&'static str, String)>,
+    /// How a client says who it is.
+    pub(crate) sasl: Sasl,
     /// A client says all of its part at once, up to the open and what was asked for, without waiting for the mechanisms.
     pub(crate) is_optimistic: bool,
     /// Where transfer ids, delivery ids and delivery counts start: not 0 only in tests of the wrap.
@@ -102,8 +106,8 @@ pub(crate) enum CloseCause {
     Peer(Option<PeerError>),
     /// The peer's first bytes are not AMQP 1.0 with SASL.
     NotAmqp([u8; 8]),
-    /// None of the mechanisms on offer is ANONYMOUS.
-    NoMechanism(Vec<String>),
+    /// The mechanism that we use is none of those on offer.
+    NoMechanism { wanted: &'static str, offered: Vec<String> },
     /// SASL ended with another code than 0.
     SaslRefused(u8),
     /// The peer broke the protocol.
@@ -129,7 +133,8 @@ pub(crate) enum Step {
 /// What came from the peer and waits for the owner's word.
 #[derive(Debug)]
 enum Waiting {
-    Sasl,
+    /// With what the client says to prove who it is, if it says it in the way of PLAIN.
+    Sasl(Option<Login>),
     Open(Box<Open>),
     Begin(u16, Box<performatives::Begin>),
 }

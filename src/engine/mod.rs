@@ -13,7 +13,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use connection::{CloseCause, Config, Connection, Event, PeerOpen, Role, Step};
+pub(crate) use connection::{CloseCause, Config, Connection, Event, Login, PeerOpen, Role, Sasl, Step};
 pub(crate) use link::{Accept, Attach, Delivery, LinkRole, Outgoing, Payload, SELECTOR_FILTER, SettleMode};
 pub(crate) use session::Outcome;
 

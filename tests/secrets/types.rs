@@ -149,6 +149,7 @@ async fn of_the_client(emulator: &Emulator) -> Shown {
     shown_types.extend([
         ("Options", shown(&with_login)),
         ("Transport", shown(&Transport::Tcp)),
+        ("Authorization", shown(&hubwire::Authorization::SaslPlain)),
         ("Handshake", shown(&hubwire::Handshake::Optimistic)),
         ("KeySpread", shown(&hubwire::KeySpread::Here)),
         ("PublisherOptions", shown(&hubwire::PublisherOptions::default())),

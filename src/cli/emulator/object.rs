@@ -55,6 +55,9 @@ impl Object {
                 let object = object.with_some("rule", rule.as_deref()).with("status_code", *status_code);
                 object.with("description", description.as_str())
             }
+            Activity::LoggedIn { connection, rule, is_taken } => {
+                new("logged_in").with("connection", *connection).with("rule", rule.as_str()).with("is_taken", *is_taken)
+            }
             Activity::LinkAttached { connection, role, address } => {
                 let object = new("link_attached").with("connection", *connection);
                 object.with("role", format!("{role:?}").to_lowercase()).with("address", address.as_str())

@@ -9,7 +9,7 @@ use crate::emulator::answer::Answer;
 use crate::emulator::namespace::Destination;
 use crate::emulator::sentence::quoted;
 use crate::emulator::store::Enqueued;
-use crate::engine::PeerOpen;
+use crate::engine::{Login, PeerOpen};
 use crate::wire::event::Event as Message;
 use crate::wire::frame::PeerError;
 use crate::wire::sas::SasToken;
@@ -77,6 +77,12 @@ impl Peer {
                 description: answer.description.clone(),
             }
         });
+    }
+
+    /// Tells who showed a key, never the key.
+    pub(super) fn report_login(&self, login: &Login, is_taken: bool) {
+        let rule = || quoted(printable(&login.name));
+        self.shared.tell(|| Activity::LoggedIn { connection: self.number, rule: rule(), is_taken });
     }
 
     pub(super) fn report_publication(&mut self, to: Destination, bytes: u64, result: &Result<Enqueued, PeerError>) {

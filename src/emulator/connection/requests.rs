@@ -145,7 +145,7 @@ impl Peer {
     }
 
     /// A token for the same path takes the older one's place.
-    fn add_grant(&mut self, grant: Grant) {
+    pub(super) fn add_grant(&mut self, grant: Grant) {
         self.grants.retain(|held| !held.path.eq_ignore_ascii_case(&grant.path));
         if self.grants.len() == MAX_GRANTS {
             let first_to_end = (0..MAX_GRANTS).min_by_key(|&index| self.grants[index].until);

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use fe2o3_amqp_types::sasl::SaslCode;
 
-use super::{CloseCause, Connection, Event, Step, Waiting};
+use super::{CloseCause, Connection, Event, Login, Step, Waiting};
 use crate::engine::SessionId;
 
 impl Connection {
@@ -17,7 +17,7 @@ impl Connection {
         let waiting = self.waiting.take()?;
         self.resumed = true;
         match waiting {
-            Waiting::Sasl => self.end_sasl(SaslCode::Ok),
+            Waiting::Sasl(_) => self.end_sasl(SaslCode::Ok),
             Waiting::Open(open) => self.on_open(now, &open),
             Waiting::Begin(channel, begin) => {
                 let session = self.on_begin_request(channel, &begin);
@@ -28,9 +28,17 @@ impl Connection {
         None
     }
 
+    /// Who the client says it is, while it waits for what is said of that.
+    pub(crate) fn login(&self) -> Option<&Login> {
+        match &self.waiting {
+            Some(Waiting::Sasl(login)) => login.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Ends the connection, if it asked about SASL, with `code`.
     pub(crate) fn refuse_sasl(&mut self, code: SaslCode) {
-        if let Some(Waiting::Sasl) = self.waiting {
+        if let Some(Waiting::Sasl(_)) = self.waiting {
             self.waiting = None;
             self.end_sasl(code.clone());
             self.closed(CloseCause::SaslRefused(code as u8));

@@ -11,7 +11,9 @@ use fe2o3_amqp_types::primitives::{Array, Binary, Symbol, Value};
 use fe2o3_amqp_types::sasl::{SaslCode, SaslInit, SaslMechanisms, SaslOutcome};
 use serde_amqp::serde::Serialize;
 
-use super::{CHANNEL_MAX, CloseCause, Connection, Event, MAX_FRAME_SIZE_OUT, PeerOpen, Phase, Role, Step, Waiting};
+use super::{
+    CHANNEL_MAX, CloseCause, Connection, Event, Login, MAX_FRAME_SIZE_OUT, PeerOpen, Phase, Role, Step, Waiting,
+};
 use crate::wire::frame::{AMQP_HEADER, MIN_MAX_FRAME_SIZE, SASL_HEADER};
 
 impl Connection {
@@ -66,9 +68,10 @@ impl Connection {
 
     fn choose_mechanism(&mut self, offer: &SaslMechanisms) {
         let offered = &offer.sasl_server_mechanisms.0;
-        if !offered.iter().any(|mechanism| mechanism.as_str() == "ANONYMOUS") {
+        let wanted = self.config.sasl.mechanism();
+        if !offered.iter().any(|mechanism| mechanism.as_str() == wanted) {
             let offered = offered.iter().map(|mechanism| mechanism.as_str().to_owned()).collect();
-            return self.closed(CloseCause::NoMechanism(offered));
+            return self.closed(CloseCause::NoMechanism { wanted, offered });
         }
         if !self.config.is_optimistic {
             self.put_sasl_init();
@@ -76,11 +79,11 @@ impl Connection {
         self.phase = Phase::SaslOutcome;
     }
 
-    /// The hub asks for the token later, over the `$cbs` links. Source: event-hubs-wire 4.1.
+    /// After ANONYMOUS the hub asks for a token, over the `$cbs` links; after PLAIN it does not. Source: event-hubs-wire 4.1.
     pub(super) fn put_sasl_init(&mut self) {
         self.put_sasl(&SaslInit {
-            mechanism: "ANONYMOUS".into(),
-            initial_response: Some(Binary::from(Vec::new())),
+            mechanism: self.config.sasl.mechanism().into(),
+            initial_response: Some(Binary::from(self.config.sasl.initial_response())),
             hostname: self.config.hostname.clone(),
         });
     }
@@ -105,11 +108,14 @@ impl Connection {
     }
 
     fn on_sasl_init(&mut self, init: &SaslInit) {
-        if !MECHANISMS.contains(&init.mechanism.as_str()) {
+        let mechanism = init.mechanism.as_str();
+        let response = init.initial_response.as_ref().filter(|_| mechanism == "PLAIN");
+        let login = response.and_then(|response| Login::of_initial_response(response));
+        if !MECHANISMS.contains(&mechanism) || (mechanism == "PLAIN" && login.is_none()) {
             self.end_sasl(SaslCode::Auth);
             self.closed(CloseCause::SaslRefused(SaslCode::Auth as u8));
         } else if self.asks {
-            self.wait_with(Step::Sasl, Waiting::Sasl);
+            self.wait_with(Step::Sasl, Waiting::Sasl(login));
         } else {
             self.end_sasl(SaslCode::Ok);
         }

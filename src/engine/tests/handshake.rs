@@ -60,7 +60,9 @@ fn an_optimistic_client_whose_bet_is_lost_is_told() {
     let mut script = Script::new(Config { is_optimistic: true, ..config(Role::Client) });
     script.feed(&SASL_HEADER);
     script.feed(&mechanisms(&["PLAIN"]));
-    let [Event::Closed(CloseCause::NoMechanism(offered))] = &script.events[..] else { panic!("{:?}", script.events) };
+    let [Event::Closed(CloseCause::NoMechanism { wanted: "ANONYMOUS", offered })] = &script.events[..] else {
+        panic!("{:?}", script.events)
+    };
     assert_eq!(offered[..], ["PLAIN"]);
     let mut script = Script::new(Config { is_optimistic: true, ..config(Role::Client) });
     script.feed(&SASL_HEADER);
@@ -144,7 +146,7 @@ fn a_peer_without_anonymous_is_told_by_what_it_offers() {
         script.feed(&SASL_HEADER);
         script.feed(&mechanisms(offered));
         let names = offered.iter().map(|name| (*name).to_owned()).collect();
-        assert_eq!(*script.cause(), CloseCause::NoMechanism(names));
+        assert_eq!(*script.cause(), CloseCause::NoMechanism { wanted: "ANONYMOUS", offered: names });
         script.expect(&["header 3"]);
     }
 }

@@ -36,6 +36,7 @@ pub(super) fn config(role: Role) -> Config {
         max_frame_size: 65_536,
         idle_timeout: None,
         properties: vec![("product", "hubwire".into())],
+        sasl: Sasl::Anonymous,
         is_optimistic: false,
         first_number: 0,
     }

@@ -6,6 +6,7 @@ use fe2o3_amqp_types::sasl::SaslCode;
 
 use crate::emulator::address::path_of_audience;
 use crate::emulator::answer::property;
+use crate::emulator::cbs;
 use crate::emulator::connection::Peer;
 use crate::emulator::connection::later::Deferred;
 use crate::emulator::connection::requests::Node;
@@ -32,7 +33,7 @@ impl Peer {
         match step {
             Step::Sasl => match self.sasl_refusal(now) {
                 Some(code) => engine.refuse_sasl(code),
-                None => drop(engine.allow(now)),
+                None => self.log_in(engine, now),
             },
             Step::Open => {
                 engine.allow(now);
@@ -46,6 +47,24 @@ impl Peer {
                     self.end_session(engine, now, session, &error);
                 }
             }
+        }
+    }
+
+    /// Who shows a key of a rule need not put a token: the connection is good for what the rule is, as long as it lasts.
+    /// Source: event-hubs-wire 4.1.
+    fn log_in(&mut self, engine: &mut Connection, now: Instant) {
+        let Some(login) = engine.login() else {
+            engine.allow(now);
+            return;
+        };
+        let grant = cbs::log_in(&self.shared.namespace, login, self.now());
+        self.report_login(login, grant.is_some());
+        match grant {
+            Some(grant) => {
+                self.add_grant(grant);
+                engine.allow(now);
+            }
+            None => engine.refuse_sasl(SaslCode::Auth),
         }
     }
 
