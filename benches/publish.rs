@@ -1,10 +1,20 @@
-//! A batch's whole way through client and emulator, in memory: pack, send, store, settle, come back.
+//! A batch's whole way, in memory and over loopback.
 //!
-//! The emulator shares the thread, so this is the cost of both. Beside it stands the plain copy of the same bytes.
+//! In memory it goes through client and emulator: pack, send, store, settle, come back. The emulator shares the thread, so this
+//! is the cost of both. Beside it stands the plain copy of the same bytes.
+//!
+//! Over loopback up to eight batches are on their way to a sink on another thread; beside hubwire stand a client without
+//! protocol logic, which packs by plain copies, and fe2o3-amqp's `Sender`. `throughput` measures the same in long rounds.
+
+mod support;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use hubwire::emulator::Emulator;
 use hubwire::{Batch, Connection, ConnectionString, Options, Sender};
+use support::blast::{Blaster, Layout, Packer};
+use support::family::{self, Family};
+use support::publisher::Publisher;
+use support::served::SinkThread;
 use tokio::runtime::Runtime;
 
 const HUB: &str = "telemetry";
@@ -70,5 +80,68 @@ fn timed_rounds(runtime: &Runtime, body: &[u8], rounds: u64) -> std::time::Durat
     took
 }
 
-criterion_group!(benches, publish);
+/// Batches on their way without an outcome.
+const WINDOW: usize = 8;
+
+fn over_loopback(criterion: &mut Criterion) {
+    support::stay_on_core(0);
+    let mut group = criterion.benchmark_group("publish a 1 MiB batch over loopback");
+    group.sample_size(20);
+    for event_len in [100, 1_024, 60 * 1_024] {
+        let packer = Packer::full(event_len);
+        group.throughput(Throughput::Elements(packer.count() as u64));
+        group.bench_function(BenchmarkId::new("hubwire", event_len), |bencher| {
+            bencher.iter_custom(|rounds| by_hubwire(&packer, rounds as usize));
+        });
+        group.bench_function(BenchmarkId::new("plain copies, no protocol logic", event_len), |bencher| {
+            bencher.iter_custom(|rounds| by_blast(&packer, rounds as usize));
+        });
+        group.bench_function(BenchmarkId::new("fe2o3-amqp's Sender", event_len), |bencher| {
+            bencher.iter_custom(|rounds| by_the_family(&packer, rounds as usize));
+        });
+    }
+    group.finish();
+}
+
+fn by_hubwire(packer: &Packer, batches: usize) -> std::time::Duration {
+    let sink = SinkThread::start();
+    let to = ConnectionString::parse(&sink.connection_string()).expect("well-formed");
+    let took = support::runtime().block_on(async {
+        let publisher = Publisher::open(&to, Options::default(), WINDOW).await;
+        publisher.publish(packer, 2 * WINDOW).await;
+        let took = publisher.publish(packer, batches).await;
+        publisher.close().await;
+        took.time
+    });
+    sink.join();
+    took * batches as u32
+}
+
+fn by_blast(packer: &Packer, batches: usize) -> std::time::Duration {
+    let sink = SinkThread::start();
+    let mut message = Vec::with_capacity(packer.message_len());
+    let mut layout = Layout::new(2, packer.message_len());
+    let mut blaster = Blaster::open(sink.connect()).expect("a sink");
+    let mut round = |batches| blaster.blast(&mut layout, WINDOW, batches, &mut message, |message| packer.pack(message));
+    round(2 * WINDOW).expect("a sink");
+    let took = round(batches).expect("a sink");
+    drop(blaster);
+    sink.join();
+    took
+}
+
+fn by_the_family(packer: &Packer, batches: usize) -> std::time::Duration {
+    let sink = SinkThread::start();
+    let took = support::runtime().block_on(async {
+        let mut family = Family::open(sink.connect()).await;
+        family.publish(WINDOW, 2 * WINDOW, || family::batch(packer)).await;
+        let took = family.publish(WINDOW, batches, || family::batch(packer)).await;
+        family.close().await;
+        took.time
+    });
+    sink.join();
+    took * batches as u32
+}
+
+criterion_group!(benches, publish, over_loopback);
 criterion_main!(benches);
