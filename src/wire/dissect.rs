@@ -84,6 +84,23 @@ pub(crate) struct Dissection {
     pub(crate) rests: Vec<Range<usize>>,
 }
 
+impl Dissection {
+    /// Puts what was found in the payload of this frame where the payload stands.
+    pub(crate) fn put_payload(&mut self, message: Self) {
+        if let Some(payload) = self.payload() {
+            payload.children = message.nodes;
+        }
+        self.faults.extend(message.faults);
+        self.secrets.extend(message.secrets);
+        self.rests.extend(message.rests);
+    }
+
+    /// The payload of a transfer.
+    pub(crate) fn payload(&mut self) -> Option<&mut Node> {
+        self.nodes.first_mut()?.children.iter_mut().find(|child| child.name == "payload")
+    }
+}
+
 /// Whether secrets may enter a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Secrets {

@@ -172,11 +172,6 @@ impl<'a> Reader<'a> {
         self.at
     }
 
-    /// The next byte, which stays where it is.
-    pub(crate) fn peek(&self) -> Option<u8> {
-        self.input[self.at..self.end].first().copied()
-    }
-
     /// The bytes left, up to the end of the list, map or array that was stepped into.
     pub(crate) fn left(&self) -> Range<usize> {
         self.at..self.end
