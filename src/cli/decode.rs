@@ -20,6 +20,7 @@ use bytes::Bytes;
 
 use super::args::{DecodeArgs, DecodeOutput, What};
 use super::failure::{Failure, Kind};
+use super::report::counted;
 use super::{output, shown};
 use crate::wire::dissect::{self, Events, Secrets};
 pub(super) use form::Form;
@@ -35,6 +36,8 @@ pub(super) fn run(args: &DecodeArgs) -> u8 {
     let decoded = decode(args, &mut printer).and_then(|()| printer.finish());
     match decoded {
         Ok(()) => 0,
+        // Whoever was to see more has left.
+        Err(_) if printer.is_reader_gone => 0,
         Err(failure) => {
             output::complain(&failure);
             failure.kind.exit_code()
@@ -65,6 +68,11 @@ fn decode(args: &DecodeArgs, printer: &mut Printer) -> Result<(), Failure> {
 /// Decodes bytes that are one direction of a connection, a message or values.
 fn bytes(input: impl Read, args: &DecodeArgs, printer: &mut Printer) -> Result<(), Failure> {
     let mut input = form::Peeked::new(input).map_err(unreadable)?;
+    if input.is_empty() {
+        return Err(Failure::input(
+            "nothing to decode: the input has no hex digits; for bytes as they are, say --form raw",
+        ));
+    }
     let what = match args.r#as {
         What::Auto => form::what(input.start()),
         told => told,
@@ -132,43 +140,36 @@ struct Printer {
     out: io::BufWriter<io::StdoutLock<'static>>,
     output: DecodeOutput,
     hex: bool,
-    units: u64,
     faults: u64,
+    is_reader_gone: bool,
 }
 
 impl Printer {
     fn new(args: &DecodeArgs) -> Self {
         let out = io::BufWriter::with_capacity(64 * 1024, io::stdout().lock());
-        Self { out, output: args.output, hex: args.hex, units: 0, faults: 0 }
+        Self { out, output: args.output, hex: args.hex, faults: 0, is_reader_gone: false }
     }
 
     fn unit(&mut self, unit: &Unit, origin: &Origin) -> Result<(), Failure> {
-        self.units += 1;
         self.faults += unit.dissection.faults.len() as u64;
         let written = match self.output {
             DecodeOutput::Text => text::write(&mut self.out, unit, origin, self.hex),
             DecodeOutput::Json => json::write(&mut self.out, unit, origin, self.hex),
         };
-        written.map_err(unwritable)
+        written.map_err(|error| self.unwritable(&error))
     }
 
     fn finish(&mut self) -> Result<(), Failure> {
-        self.out.flush().map_err(unwritable)?;
+        self.out.flush().map_err(|error| self.unwritable(&error))?;
+        let places = counted(self.faults, "place", "places");
         match self.faults {
             0 => Ok(()),
-            1 => Err(Failure::new(Kind::Malformed, "the input is malformed in one place; it is named in the output")),
-            n => Err(Failure::new(
-                Kind::Malformed,
-                format!("the input is malformed in {n} places; they are named in the output"),
-            )),
+            _ => Err(Failure::new(Kind::Malformed, format!("the input is malformed in {places}, as the output says"))),
         }
     }
-}
 
-fn unwritable(error: io::Error) -> Failure {
-    if output::is_reader_gone(&error) {
-        // Nothing more is to be shown, and nothing went wrong.
-        std::process::exit(0);
+    fn unwritable(&mut self, error: &io::Error) -> Failure {
+        self.is_reader_gone = output::is_reader_gone(error);
+        Failure::configuration(format!("cannot print: {error}; check where standard output goes"))
     }
-    Failure::configuration(format!("cannot print: {error}; check where standard output goes"))
 }

@@ -76,7 +76,7 @@ impl Node {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Dissection {
     pub(crate) nodes: Vec<Node>,
-    /// In the order they were found.
+    /// In the order of their places.
     pub(crate) faults: Vec<Fault>,
     /// Where secrets stand in the input.
     pub(crate) secrets: Vec<Range<usize>>,
@@ -91,6 +91,7 @@ impl Dissection {
             payload.children = message.nodes;
         }
         self.faults.extend(message.faults);
+        self.faults.sort_by_key(|fault| fault.at);
         self.secrets.extend(message.secrets);
         self.rests.extend(message.rests);
     }
@@ -123,11 +124,22 @@ pub(crate) fn message(input: &Bytes, range: Range<usize>, events: Events, secret
     findings.into_dissection(input, vec![node])
 }
 
-/// Values, one behind the other, to the end of `input`. A bare performative is one.
+/// Values, one behind the other, to the end of `input`. A bare performative is one; behind a transfer comes its message.
 pub(crate) fn values(input: &Bytes, secrets: Secrets) -> Dissection {
     let mut findings = Findings::new(secrets);
-    let mut nodes = Vec::new();
+    let mut values = Node::new("values", "values", 0..input.len());
     let mut walker = Walker::new(input, 0..input.len(), &mut findings);
-    while !walker.is_at_end() && walker.whole_value(&mut nodes).is_ok() {}
-    findings.into_dissection(input, nodes)
+    let mut message = None;
+    while !walker.is_at_end() && walker.may_go_on() && walker.whole_value(&mut values.children).is_ok() {
+        if let Some(transfer) = values.children.last().filter(|node| node.name == "transfer" && !walker.is_at_end()) {
+            message = Some((walker.left(), transfer.field("message-format").and_then(Value::as_i64)));
+            break;
+        }
+    }
+    request::hide_token(input, &mut values, 0, &mut findings);
+    if let Some((range, message_format)) = message {
+        let events = Events::of_format(message_format.and_then(|format| u32::try_from(format).ok()));
+        values.children.push(message::read(input, range, events, &mut findings));
+    }
+    findings.into_dissection(input, values.children)
 }

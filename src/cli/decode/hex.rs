@@ -71,7 +71,7 @@ impl<R: Read> Read for Reader<R> {
 impl Dump {
     /// The bytes that a line stands for.
     fn line(&mut self, line: &str) -> Result<Vec<u8>, String> {
-        let line = without_comment(line).trim();
+        let line = without_comment(line, self.next).trim();
         if line == "*" && self.next.is_some() {
             self.repeats = true;
             return Ok(Vec::new());
@@ -114,10 +114,10 @@ fn wrong_offset(expected: u64) -> String {
     format!("expected offset {expected:#x}, found another one: lines are missing")
 }
 
-fn without_comment(line: &str) -> &str {
+fn without_comment(line: &str, next: Option<u64>) -> &str {
     let at = [line.find('#'), line.find("//")].into_iter().flatten().min();
     // In the text beside the bytes of a dump they are no comment.
-    let is_dump = offset(line.trim(), None).is_some();
+    let is_dump = offset(line.trim(), next).is_some();
     at.filter(|at| !is_dump || *at == 0).map_or(line, |at| &line[..at])
 }
 
@@ -126,10 +126,12 @@ fn offset(line: &str, next: Option<u64>) -> Option<(u64, &str)> {
     let (first, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let (word, has_colon) = first.strip_suffix(':').map_or((first, false), |word| (word, true));
     let offset = u64::from_str_radix(word, 16).ok().filter(|_| (4..=16).contains(&word.len()))?;
+    // Without a colon the first word of a dump is 0: another one is the size of a frame.
+    let may_be = has_colon || next.is_some() || offset == 0;
     let second = rest.split_whitespace().next().unwrap_or_default();
     // The last line of hexdump and od has nothing but the length.
     let is_end = rest.trim().is_empty() && next == Some(offset);
-    let is_row = has_colon || is_byte(second);
+    let is_row = may_be && (has_colon || is_byte(second));
     (is_row || is_end).then_some((offset, rest))
 }
 
@@ -152,9 +154,7 @@ fn row_digits(row: &str) -> Result<Vec<u8>, String> {
 
 /// `\x41\x4d`, in quotes or not.
 fn escaped(line: &str) -> Result<Vec<u8>, String> {
-    let line = line.trim_matches(|c| "\";,+ \\".contains(c) && c != '\\');
-    let parts = line.split("\\x").skip(1);
-    parts.map(|part| byte(part.trim_matches(|c| "\" ".contains(c)))).collect()
+    line.split("\\x").skip(1).map(|part| byte(part.trim_matches(|c| "\"';,+ \\".contains(c)))).collect()
 }
 
 fn byte(word: &str) -> Result<u8, String> {
@@ -168,7 +168,7 @@ fn byte(word: &str) -> Result<u8, String> {
 fn digits(line: &str) -> Result<Vec<u8>, String> {
     let words = line.split(|c: char| c.is_whitespace() || ",;:-{}[]()\"'".contains(c)).filter(|word| !word.is_empty());
     let has_prefix = |word: &str| word.starts_with("0x") || word.starts_with("0X");
-    let is_program = line.contains(['{', '}', '=', '[']);
+    let is_program = line.contains(['{', '}']) || line.starts_with("unsigned ");
     let mut bytes = Vec::with_capacity(line.len() / 2);
     for word in words {
         match has_prefix(word) {
@@ -221,7 +221,7 @@ mod tests {
             "414D 5150 0301 0000, 0000 0010 0201 0000: 00-53-44-C0-03-01-50-00",
             "0x414d5150030100000000001002010000005344c003015000",
             "unsigned char f8[] = {\n  0x41, 0x4d, 0x51, 0x50, 0x03, 0x01, 0x00, 0x00,\n  0x0, 0x00, 0x00, 0x10, 0x02, 0x01, \
-             0x00, 0x00,\n  0x00, 0x53, 0x44, 0xc0, 0x03, 0x01, 0x50, 0x00\n};\n",
+             0x00, 0x00,\n  0x00, 0x53, 0x44, 0xc0, 0x03, 0x01, 0x50, 0x00\n};\nunsigned int f8_len = 24;\n",
             "\"\\x41\\x4d\\x51\\x50\\x03\\x01\\x00\\x00\\x00\\x00\\x00\\x10\" \\\n\
              \"\\x02\\x01\\x00\\x00\\x00\\x53\\x44\\xc0\\x03\\x01\\x50\\x00\"",
             // xxd
@@ -261,6 +261,7 @@ mod tests {
             read("0000   61 62 63 64                                       abcd\n").as_deref(),
             Ok(b"abcd".as_slice())
         );
+        assert_eq!(read("00000009 02 00 0000 10").as_deref(), Ok(b"\0\0\0\x09\x02\0\0\0\x10".as_slice()));
         assert_eq!(read("00000000  23 23 |##|\n").as_deref(), Ok(b"##".as_slice()));
     }
 

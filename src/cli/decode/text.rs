@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::ops::Range;
 
 use super::super::json::rfc3339;
+use super::super::report::counted;
 use super::unit::{Origin, Time, Unit};
 use crate::wire::dissect::Node;
 use crate::wire::event::MessageId;
@@ -135,7 +136,7 @@ impl fmt::Display for Label<'_> {
 fn sizes(node: &Node) -> Option<String> {
     let body_len = node.body_len?;
     let overhead = node.range.len() - body_len;
-    Some(format!("{body_len} bytes of body, {overhead} of overhead"))
+    Some(format!("{} of body, {overhead} of overhead", counted(body_len as u64, "byte", "bytes")))
 }
 
 /// A value as people read it.

@@ -29,13 +29,16 @@ pub(super) fn name(message: &Node) -> Option<String> {
 }
 
 /// Whether it shows a token to `$cbs`.
-pub(super) fn is_put_token(message: &Node) -> bool {
+fn is_put_token(message: &Node) -> bool {
     let properties = message.child("application-properties");
     properties.and_then(|properties| properties.field("operation")).and_then(Value::as_str) == Some(token::OPERATION)
 }
 
-/// Takes the token out of the body of a request that shows one, and out of what could not be read of it.
+/// Takes the token out of the body if these sections are a request that shows one, and out of what could not be read of it.
 pub(super) fn hide_token(input: &Bytes, request: &mut Node, first_rest: usize, findings: &mut Findings) {
+    if !is_put_token(request) {
+        return;
+    }
     for section in request.children.iter_mut().filter(|section| section.name == "amqp-value") {
         match Value::decode(&input.slice(section.range.clone())) {
             Ok(Value::Described(parts)) if parts.1.as_str().is_some() => {

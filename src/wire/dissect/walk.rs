@@ -37,6 +37,7 @@ impl Findings {
                 self.hide(rest.start + at..rest.end);
             }
         }
+        self.faults.sort_by_key(|fault| fault.at);
         Dissection { nodes, faults: self.faults, secrets: self.secrets, rests: self.rests }
     }
 
@@ -100,8 +101,17 @@ impl<'a> Walker<'a> {
         self.reader.left()
     }
 
-    /// Whether a tree may grow.
-    pub(super) fn has_room(&self) -> bool {
+    /// Whether a tree may grow; if not, that is told.
+    pub(super) fn may_go_on(&mut self) -> bool {
+        if !self.has_room() {
+            let fault = Fault::new(self.at(), format!("a tree of at most {MAX_NODES} parts"), "more");
+            self.break_with(fault, self.left().end);
+            return false;
+        }
+        true
+    }
+
+    fn has_room(&self) -> bool {
         self.findings.nodes_left > 0
     }
 

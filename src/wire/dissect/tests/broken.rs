@@ -107,7 +107,7 @@ fn a_broken_event_does_not_hide_the_next_one() {
     let found = message(&batch.into(), 0..len, Events::Within, Secrets::Masked);
     let bodies: Vec<_> = found.nodes[0].children.iter().map(|event| event.body_len).collect();
     assert_eq!(bodies, [Some(1), Some(0), Some(1)]);
-    assert_eq!(found.faults[0].at, 19, "{:?}", found.faults);
+    assert_eq!(found.faults.last().map(|fault| fault.at), Some(19), "{:?}", found.faults);
 }
 
 #[test]
@@ -121,6 +121,8 @@ fn nesting_and_parts_are_bounded() {
     let wide = values(&wide.into(), Secrets::Masked);
     assert!(wide.nodes[0].children.len() <= MAX_NODES);
     assert_eq!(wide.nodes[0].note.as_deref(), Some("600001 more are not shown"));
+    let many = values(&Bytes::from(vec![0x40; MAX_NODES + 3]), Secrets::Masked);
+    assert_eq!((many.nodes.len(), &many.rests[..]), (MAX_NODES, &[MAX_NODES..MAX_NODES + 3][..]));
 }
 
 proptest! {
