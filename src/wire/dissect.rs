@@ -9,6 +9,8 @@
 mod deliveries;
 mod fault;
 mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod invariants;
 mod message;
 mod request;
 #[cfg(test)]

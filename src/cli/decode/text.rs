@@ -23,7 +23,7 @@ pub(super) fn write(out: &mut impl Write, unit: &Unit, origin: &Origin, hex: boo
         // Writing to a string does not fail.
         let _ = writeln!(text, "{}", Heading(origin));
     }
-    let page = Page { unit, hex };
+    let page = Page { unit, hidden: hex.then(|| hidden(unit)) };
     for node in &unit.dissection.nodes {
         page.node(&mut text, node, 0);
     }
@@ -66,7 +66,8 @@ impl fmt::Display for Heading<'_> {
 
 struct Page<'a> {
     unit: &'a Unit,
-    hex: bool,
+    /// Whether a byte is part of a secret, for each, where bytes are to be shown.
+    hidden: Option<Vec<bool>>,
 }
 
 impl Page<'_> {
@@ -86,25 +87,32 @@ impl Page<'_> {
             let _ = write!(text, "{:>8} {:>8}", self.unit.at + range.start as u64, range.len());
         }
         let mut rows = (own.start..own.end).step_by(HEX_WIDTH).map(|start| start..own.end.min(start + HEX_WIDTH));
-        if self.hex {
-            let _ = write!(text, "  {:<width$}", self.digits(rows.next().unwrap_or(0..0)), width = HEX_WIDTH * 3 - 1);
+        if let Some(hidden) = &self.hidden {
+            let first = self.digits(rows.next().unwrap_or(0..0), hidden);
+            let _ = write!(text, "  {first:<width$}", width = HEX_WIDTH * 3 - 1);
         }
         let _ = writeln!(text, "  {:indent$}{label}", "", indent = depth * 2);
-        if self.hex {
+        if let Some(hidden) = &self.hidden {
             for row in rows {
                 let at = self.unit.at + row.start as u64;
-                let _ = writeln!(text, "{at:>8} {:>8}  {}", "", self.digits(row));
+                let _ = writeln!(text, "{at:>8} {:>8}  {}", "", self.digits(row, hidden));
             }
         }
     }
 
     /// Bytes in hex, secrets masked.
-    fn digits(&self, range: Range<usize>) -> String {
-        let is_secret = |at: &usize| self.unit.dissection.secrets.iter().any(|secret| secret.contains(at));
-        let digits =
-            range.map(|at| if is_secret(&at) { "**".to_owned() } else { format!("{:02x}", self.unit.bytes[at]) });
+    fn digits(&self, range: Range<usize>, hidden: &[bool]) -> String {
+        let digits = range.map(|at| if hidden[at] { "**".to_owned() } else { format!("{:02x}", self.unit.bytes[at]) });
         digits.collect::<Vec<_>>().join(" ")
     }
+}
+
+fn hidden(unit: &Unit) -> Vec<bool> {
+    let mut hidden = vec![false; unit.bytes.len()];
+    for secret in &unit.dissection.secrets {
+        hidden[secret.clone()].fill(true);
+    }
+    hidden
 }
 
 /// `name: type value (what it means)`.

@@ -2,22 +2,8 @@
 
 use proptest::prelude::*;
 
+use super::super::invariants::check;
 use super::*;
-
-/// What must hold of any tree: parts stand within the whole, and what is wrong within the input.
-fn check(input: &Bytes, dissection: &Dissection) {
-    fn inside(node: &Node, outer: &Range<usize>) {
-        assert!(node.range.start <= node.range.end, "{node:?}");
-        assert!(outer.start <= node.range.start && node.range.end <= outer.end, "{node:?} outside {outer:?}");
-        node.children.iter().for_each(|child| inside(child, &node.range));
-    }
-    let all = 0..input.len();
-    dissection.nodes.iter().for_each(|node| inside(node, &all));
-    assert!(dissection.faults.iter().all(|fault| fault.at <= input.len()), "{dissection:?}");
-    for range in dissection.rests.iter().chain(&dissection.secrets) {
-        assert!(range.start <= range.end && range.end <= input.len(), "{dissection:?}");
-    }
-}
 
 #[test]
 fn a_capture_cut_anywhere_is_told_up_to_the_cut() {
