@@ -126,7 +126,23 @@ impl<'a> Walker<'a> {
         if !node.kind.is_empty() {
             nodes.push(node);
         }
-        read.map_err(|error| self.break_with(error.into(), left.end))
+        read.map_err(|error| self.break_off(error, left.end))
+    }
+
+    /// Notes that a value could not be read. What is cut off breaks where the bytes end, not where it begins.
+    fn break_off(&mut self, error: DecodeError, end: usize) -> Broken {
+        let cut_at = self.left().end;
+        let (from, fault) = match error {
+            DecodeError::Truncated { at, expected } if at < cut_at => {
+                (at, Fault::new(cut_at, format!("the rest of {expected}"), "the end"))
+            }
+            other => {
+                let fault = Fault::from(other);
+                (fault.at, fault)
+            }
+        };
+        self.findings.stop(fault, from.min(end)..end);
+        Broken
     }
 
     /// Notes a fault behind which nothing is read up to `end`.
@@ -208,7 +224,7 @@ impl<'a> Walker<'a> {
 
     fn list(&mut self, node: &mut Node, code: u8) -> Result<(), DecodeError> {
         let fields = self.reader.enter(code, "a list")?;
-        self.reader.bound(fields.count)?;
+        self.reader.bound(&fields)?;
         self.items(node, fields.count)?;
         self.reader.leave(&fields, "the list")
     }
@@ -240,7 +256,7 @@ impl<'a> Walker<'a> {
     fn map(&mut self, node: &mut Node, code: u8) -> Result<(), DecodeError> {
         let fields = self.reader.enter(code, "a map")?;
         let fields = self.reader.even(fields)?;
-        self.reader.bound(fields.count)?;
+        self.reader.bound(&fields)?;
         for index in 0..fields.count / 2 {
             if !self.has_room() {
                 self.leave_out(node, fields.count / 2 - index);
@@ -359,7 +375,7 @@ impl<'a> Walker<'a> {
     fn fields(&mut self, node: &mut Node, fields: &'static [Field], name: &'static str) -> Result<(), DecodeError> {
         let at = self.at();
         let list = self.reader.enter_list("a list")?;
-        self.reader.bound(list.count)?;
+        self.reader.bound(&list)?;
         for index in 0..list.count {
             if !self.has_room() {
                 self.leave_out(node, list.count - index);

@@ -12,6 +12,9 @@ fn a_capture_cut_anywhere_is_told_up_to_the_cut() {
             let cut = bytes.slice(..len);
             let found = whole(&cut, Secrets::Masked);
             found.iter().for_each(|dissection| check(&cut, dissection));
+            // The fields are told up to the byte where they end.
+            let body = values(&bytes.slice(len.min(8)..len), Secrets::Masked);
+            assert!(body.faults.last().is_none_or(|fault| fault.at == len - 8), "{len} bytes of {text}: {body:?}");
             let faults: Vec<_> = found.iter().flat_map(|dissection| &dissection.faults).collect();
             assert!(!faults.is_empty(), "{len} bytes of {text}");
             // At the latest, what is missing is missing at the cut.
@@ -44,7 +47,11 @@ fn the_byte_and_what_was_due_there_are_named() {
         ("a data offset outside", "0000000809000000", "byte 4: expected a data offset from 2 to 2 words, found 9"),
         ("a type of its own", "0000000802070000", "byte 5: expected type 0 (AMQP) or 1 (SASL), found 7"),
         ("no constructor", "000000090200000010", "byte 8: expected a constructor, found 0x10"),
-        ("a string too long", "0000001102000000005310c00402a10561", "byte 16: expected a string, found the end"),
+        (
+            "a string too long",
+            "0000001102000000005310c00402a10561",
+            "byte 17: expected the rest of a string, found the end",
+        ),
         ("a handle that is a text", "0000001102000000005316c00401a10168", "byte 14: expected uint, found string"),
         (
             "a handle that is null",
