@@ -1,5 +1,7 @@
 //! Bytes to values: every form the specification allows, within bounds.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::{Array, Kind, MAX_DEPTH, Value};
@@ -144,12 +146,16 @@ pub(crate) struct Reader<'a> {
     end: usize,
     depth: usize,
     zero_width_left: usize,
+    /// Lists, maps and arrays that are cut off are stepped into all the same: they end where the input does.
+    takes_cut: bool,
 }
 
 /// The start of a list or map: how many elements, and what to go back to afterwards.
 pub(crate) struct Fields {
     pub(crate) count: usize,
     outer_end: usize,
+    /// Bytes of it that are not there.
+    missing: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -158,11 +164,26 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn starting(input: &'a Bytes, at: usize) -> Self {
-        Self { input, at, end: input.len(), depth: 0, zero_width_left: MAX_ZERO_WIDTH_ELEMENTS }
+        Self { input, at, end: input.len(), depth: 0, zero_width_left: MAX_ZERO_WIDTH_ELEMENTS, takes_cut: false }
+    }
+
+    /// Confined to `range` of the input. What is cut off there is read as far as it goes.
+    pub(crate) fn within(input: &'a Bytes, range: Range<usize>) -> Self {
+        Self { end: range.end, takes_cut: true, ..Self::starting(input, range.start) }
     }
 
     pub(crate) fn at(&self) -> usize {
         self.at
+    }
+
+    /// The bytes left, up to the end of the list, map or array that was stepped into.
+    pub(crate) fn left(&self) -> Range<usize> {
+        self.at..self.end
+    }
+
+    /// Passes over what is left.
+    pub(crate) fn pass(&mut self) {
+        self.at = self.end;
     }
 
     pub(crate) fn is_at_end(&self) -> bool {
@@ -217,10 +238,29 @@ impl<'a> Reader<'a> {
         self.even(fields)
     }
 
+    /// Steps into an array whose constructor byte has been read: its elements, the descriptor over each, and the
+    /// constructor of each; `None` where an empty one has none. [`leave`](Self::leave) steps out.
+    pub(crate) fn enter_array(&mut self, code: u8) -> Result<(Fields, Option<(Option<Value>, u8)>), DecodeError> {
+        let fields = self.enter(code, "an array")?;
+        // Some encoders leave an empty array without its constructor.
+        if fields.count == 0 && self.is_at_end() {
+            return Ok((fields, None));
+        }
+        let (descriptor, element_code, at) = self.element_constructor()?;
+        if kind_of(element_code).is_none() {
+            return Err(DecodeError::Unexpected { at, expected: "the constructor of an array", found: element_code });
+        }
+        self.charge_elements(element_code, &fields)?;
+        Ok((fields, Some((descriptor, element_code))))
+    }
+
     /// Steps out of a list or map, which must have been read to its end.
     pub(crate) fn leave(&mut self, fields: &Fields, expected: &'static str) -> Result<(), DecodeError> {
         if !self.is_at_end() {
             return Err(DecodeError::Trailing { at: self.at, expected, len: self.end - self.at });
+        }
+        if fields.missing > 0 {
+            return Err(DecodeError::Truncated { at: self.at, expected });
         }
         self.end = fields.outer_end;
         Ok(())
@@ -234,7 +274,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A flat table of every constructor but the described one.
-    fn primitive(&mut self, code: u8, at: usize) -> Result<Value, DecodeError> {
+    pub(crate) fn primitive(&mut self, code: u8, at: usize) -> Result<Value, DecodeError> {
         Ok(match code {
             0x40 => Value::Null,
             0x41 => Value::Boolean(true),
@@ -363,32 +403,33 @@ impl<'a> Reader<'a> {
 
     fn enter_nothing(&mut self) -> Fields {
         let outer_end = std::mem::replace(&mut self.end, self.at);
-        Fields { count: 0, outer_end }
+        Fields { count: 0, outer_end, missing: 0 }
     }
 
     fn enter_narrow(&mut self, expected: &'static str) -> Result<Fields, DecodeError> {
         let size = self.byte(expected)?;
-        let outer_end = self.confine(size.into(), expected)?;
+        let (outer_end, missing) = self.confine(size.into(), expected)?;
         let count = self.byte(expected)?.into();
-        Ok(Fields { count, outer_end })
+        Ok(Fields { count, outer_end, missing })
     }
 
     fn enter_wide(&mut self, expected: &'static str) -> Result<Fields, DecodeError> {
         let size = self.wide_len(expected)?;
-        let outer_end = self.confine(size, expected)?;
+        let (outer_end, missing) = self.confine(size, expected)?;
         let count = self.wide_len(expected)?;
-        Ok(Fields { count, outer_end })
+        Ok(Fields { count, outer_end, missing })
     }
 
-    /// Moves the end to `size` bytes from here, and tells where it was.
-    fn confine(&mut self, size: usize, expected: &'static str) -> Result<usize, DecodeError> {
-        let start = self.skip(size, expected)?;
+    /// Moves the end to `size` bytes from here, and tells where it was, and how many of these bytes are missing.
+    fn confine(&mut self, size: usize, expected: &'static str) -> Result<(usize, usize), DecodeError> {
+        let there = if self.takes_cut { size.min(self.end - self.at) } else { size };
+        let start = self.skip(there, expected)?;
         let outer_end = std::mem::replace(&mut self.end, self.at);
         self.at = start;
-        Ok(outer_end)
+        Ok((outer_end, size - there))
     }
 
-    fn enter(&mut self, code: u8, expected: &'static str) -> Result<Fields, DecodeError> {
+    pub(crate) fn enter(&mut self, code: u8, expected: &'static str) -> Result<Fields, DecodeError> {
         // c0, c1 and e0 say size and count in a byte each; d0, d1 and f0 in four.
         match code & 0x10 {
             0 => self.enter_narrow(expected),
@@ -396,7 +437,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn even(&self, fields: Fields) -> Result<Fields, DecodeError> {
+    pub(crate) fn even(&self, fields: Fields) -> Result<Fields, DecodeError> {
         if fields.count % 2 == 1 {
             return Err(DecodeError::OddMap { at: self.at, count: fields.count });
         }
@@ -405,7 +446,7 @@ impl<'a> Reader<'a> {
 
     fn list(&mut self, code: u8) -> Result<Value, DecodeError> {
         let fields = self.enter(code, "a list")?;
-        self.bound(fields.count)?;
+        self.bound(&fields)?;
         let mut values = Vec::with_capacity(fields.count.min(FIRST_ELEMENTS));
         for _ in 0..fields.count {
             values.push(self.value()?);
@@ -417,7 +458,7 @@ impl<'a> Reader<'a> {
     fn map(&mut self, code: u8) -> Result<Value, DecodeError> {
         let fields = self.enter(code, "a map")?;
         let fields = self.even(fields)?;
-        self.bound(fields.count)?;
+        self.bound(&fields)?;
         let pairs = fields.count / 2;
         let mut entries = Vec::with_capacity(pairs.min(FIRST_ELEMENTS));
         for _ in 0..pairs {
@@ -429,19 +470,12 @@ impl<'a> Reader<'a> {
     }
 
     fn array(&mut self, code: u8) -> Result<Value, DecodeError> {
-        let fields = self.enter(code, "an array")?;
-        // Some encoders leave an empty array without its constructor.
-        if fields.count == 0 && self.is_at_end() {
+        let (fields, elements) = self.enter_array(code)?;
+        let Some((descriptor, element_code)) = elements else {
             self.leave(&fields, "the array")?;
             return Ok(Value::Array(Array::of(Kind::Null, Vec::new())));
-        }
-        let (descriptor, element_code, element_at) = self.element_constructor()?;
-        let kind = kind_of(element_code).ok_or(DecodeError::Unexpected {
-            at: element_at,
-            expected: "the constructor of an array",
-            found: element_code,
-        })?;
-        self.charge_elements(element_code, fields.count)?;
+        };
+        let kind = kind_of(element_code).unwrap_or(Kind::Null);
         let mut values = Vec::with_capacity(fields.count.min(FIRST_ELEMENTS));
         for _ in 0..fields.count {
             values.push(self.primitive(element_code, self.at)?);
@@ -464,18 +498,20 @@ impl<'a> Reader<'a> {
     }
 
     /// Refuses counts that the bytes left cannot hold, at one byte an element or more.
-    fn bound(&self, count: usize) -> Result<(), DecodeError> {
+    pub(crate) fn bound(&self, &Fields { count, missing, .. }: &Fields) -> Result<(), DecodeError> {
         let len = self.end - self.at;
-        if count > len {
+        // Of what is cut off the elements end where the bytes do.
+        if count > len && missing == 0 {
             return Err(DecodeError::CountTooLarge { at: self.at, count, len });
         }
         Ok(())
     }
 
-    fn charge_elements(&mut self, code: u8, count: usize) -> Result<(), DecodeError> {
+    fn charge_elements(&mut self, code: u8, fields: &Fields) -> Result<(), DecodeError> {
         if code & 0xf0 != 0x40 {
-            return self.bound(count);
+            return self.bound(fields);
         }
+        let count = fields.count;
         match self.zero_width_left.checked_sub(count) {
             Some(left) => self.zero_width_left = left,
             None => {
@@ -487,7 +523,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The type that a constructor byte begins.
-fn kind_of(code: u8) -> Option<Kind> {
+pub(crate) fn kind_of(code: u8) -> Option<Kind> {
     Some(match code {
         0x40 => Kind::Null,
         0x41 | 0x42 | 0x56 => Kind::Boolean,
