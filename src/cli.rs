@@ -1,21 +1,24 @@
-//! The `hubwire` command: `send`, `receive`, `info` and `emulator`.
+//! The `hubwire` command.
 //!
 //! [`run`] takes the arguments and gives back the exit code; everything between is here. What the command promises is
 //! in `docs/command-line.md`.
 
 mod args;
+mod connection_string;
 mod emulator;
 mod failure;
 mod info;
 mod input;
 mod json;
 mod output;
+mod partition;
 mod printer;
 mod progress;
 mod publish;
 mod receive;
 mod report;
 mod rule;
+mod sas;
 mod send;
 mod settings;
 mod signal;
@@ -51,6 +54,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Send(args) => send::run(args).await,
             Command::Receive(args) => receive::run(args).await,
             Command::Info(args) => info::run(args).await,
+            Command::Sas(args) => sas::run(*args),
+            Command::ConnectionString(args) => connection_string::run(&args),
+            Command::Partition(args) => partition::run(&args).await,
             Command::Emulator(args) => emulator::run(*args).await,
         }
     });

@@ -1,5 +1,9 @@
 //! The arguments, and the texts that explain them.
 
+pub(super) mod connection_string;
+pub(super) mod partition;
+pub(super) mod sas;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -85,6 +89,12 @@ pub(super) enum Command {
     /// Tell what an event hub is: its partitions, and how far each has come.
     #[command(after_help = INFO_EXAMPLES, after_long_help = format!("{INFO_EXAMPLES}\n\n{EXIT_CODES}"))]
     Info(Box<InfoArgs>),
+    /// Sign a token, say what one grants, or whether a key signed it.
+    Sas(Box<sas::SasArgs>),
+    /// Say what is in a connection string and what is odd in it, or mask it for others to read.
+    ConnectionString(Box<connection_string::ConnectionStringArgs>),
+    /// Tell which partition a key goes to, and how the keys of a file spread.
+    Partition(Box<partition::PartitionArgs>),
     /// Run an Event Hubs namespace on this machine, in memory, for programs to publish to.
     ///
     /// It prints a connection string to paste, then a line `hubwire emulator ready on <address>`, and runs until

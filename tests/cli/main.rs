@@ -1,10 +1,13 @@
 //! The binary, run as a user runs it.
 
+mod connection_string;
 mod emulator;
 mod failures;
 mod faults;
 mod input;
+mod partition;
 mod receive;
+mod sas;
 mod streams;
 mod support;
 mod ways;
@@ -55,6 +58,10 @@ fn help_and_version_are_answers_not_errors() {
         &["receive", "--help"],
         &["info", "-h"],
         &["emulator", "--help"],
+        &["sas", "--help"],
+        &["sas", "mint", "-h"],
+        &["connection-string", "check", "--help"],
+        &["partition", "--help"],
     ] {
         let run = support::hubwire(args, "", &[]);
         assert_eq!(run.code, 0, "{run:?}");
