@@ -5,6 +5,7 @@
 
 mod args;
 mod connection_string;
+mod doctor;
 mod emulator;
 mod failure;
 mod info;
@@ -54,6 +55,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Send(args) => send::run(args).await,
             Command::Receive(args) => receive::run(args).await,
             Command::Info(args) => info::run(args).await,
+            Command::Doctor(args) => doctor::run(args).await,
             Command::Sas(args) => sas::run(*args),
             Command::ConnectionString(args) => connection_string::run(&args),
             Command::Partition(args) => partition::run(&args).await,

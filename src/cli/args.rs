@@ -1,6 +1,7 @@
 //! The arguments, and the texts that explain them.
 
 pub(super) mod connection_string;
+pub(super) mod doctor;
 pub(super) mod partition;
 pub(super) mod sas;
 
@@ -89,6 +90,12 @@ pub(super) enum Command {
     /// Tell what an event hub is: its partitions, and how far each has come.
     #[command(after_help = INFO_EXAMPLES, after_long_help = format!("{INFO_EXAMPLES}\n\n{EXIT_CODES}"))]
     Info(Box<InfoArgs>),
+    /// Find out in seconds why a connection fails, or that it does not: each step, its time, the cause, what to try next.
+    ///
+    /// Name, TCP, TLS with its certificate, the clock, SASL, open, token, attach; with --send one event, with --round-trip
+    /// there and back. At the first failure it says what is the matter in plain words. What it prints holds no secret and
+    /// can be pasted into a ticket.
+    Doctor(Box<doctor::DoctorArgs>),
     /// Sign a token, say what one grants, or whether a key signed it.
     Sas(Box<sas::SasArgs>),
     /// Say what is in a connection string and what is odd in it, or mask it for others to read.

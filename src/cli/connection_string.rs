@@ -10,6 +10,7 @@ use super::args::connection_string::{ConnectionStringArgs, ConnectionStringComma
 use super::failure::{self, Failure};
 use super::settings;
 use crate::wire::secret::{Secret, printable};
+pub(super) use check::oddities;
 
 /// Runs the command; the exit code.
 pub(super) fn run(args: &ConnectionStringArgs) -> u8 {

@@ -14,7 +14,7 @@ use super::settings;
 use crate::wire::connection_string::{ConnectionString, Credential};
 use crate::wire::sas::SasToken;
 use crate::wire::secret::Secret;
-pub(super) use explain::{Validity, scope};
+pub(super) use explain::{Validity, roughly, scope};
 pub(super) use oddities::oddities;
 
 /// What begins the token's pair in a connection string.
@@ -96,7 +96,7 @@ fn token_in(text: &str) -> &str {
 }
 
 /// Seconds since 1970 as a date; `None` beyond the year 9999.
-fn date(unix_secs: u64) -> Option<String> {
+pub(super) fn date(unix_secs: u64) -> Option<String> {
     let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(unix_secs))?;
     // The calendar of humantime ends there, with a panic.
     (unix_secs < 253_402_300_800).then(|| humantime::format_rfc3339_seconds(time).to_string())

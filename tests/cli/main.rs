@@ -1,6 +1,7 @@
 //! The binary, run as a user runs it.
 
 mod connection_string;
+mod doctor;
 mod emulator;
 mod failures;
 mod faults;
@@ -58,6 +59,7 @@ fn help_and_version_are_answers_not_errors() {
         &["receive", "--help"],
         &["info", "-h"],
         &["emulator", "--help"],
+        &["doctor", "--help"],
         &["sas", "--help"],
         &["sas", "mint", "-h"],
         &["connection-string", "check", "--help"],
