@@ -1,22 +1,26 @@
-//! The `hubwire` command: `send`, `receive`, `info`, `decode` and `emulator`.
+//! The `hubwire` command.
 //!
 //! [`run`] takes the arguments and gives back the exit code; everything between is here. What the command promises is
 //! in `docs/command-line.md`.
 
 mod args;
+mod connection_string;
 mod decode;
+mod doctor;
 mod emulator;
 mod failure;
 mod info;
 mod input;
 mod json;
 mod output;
+mod partition;
 mod printer;
 mod progress;
 mod publish;
 mod receive;
 mod report;
 mod rule;
+mod sas;
 mod send;
 mod settings;
 mod signal;
@@ -53,6 +57,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Receive(args) => receive::run(args).await,
             Command::Info(args) => info::run(args).await,
             Command::Decode(args) => decode::run(&args),
+            Command::Doctor(args) => doctor::run(args).await,
+            Command::Sas(args) => sas::run(*args),
+            Command::ConnectionString(args) => connection_string::run(&args),
+            Command::Partition(args) => partition::run(&args).await,
             Command::Emulator(args) => emulator::run(*args).await,
         }
     });

@@ -1,5 +1,10 @@
 //! The arguments, and the texts that explain them.
 
+pub(super) mod connection_string;
+pub(super) mod doctor;
+pub(super) mod partition;
+pub(super) mod sas;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -108,6 +113,18 @@ pub(super) enum Command {
     /// logins are masked.
     #[command(after_help = DECODE_EXAMPLES, after_long_help = format!("{DECODE_EXAMPLES}\n\n{DECODE_EXIT_CODES}"))]
     Decode(DecodeArgs),
+    /// Find out in seconds why a connection fails, or that it does not: each step, its time, the cause, what to try next.
+    ///
+    /// Name, TCP, TLS with its certificate, the clock, SASL, open, token, attach; with --send one event, with --round-trip
+    /// there and back. At the first failure it says what is the matter in plain words. What it prints holds no secret and
+    /// can be pasted into a ticket.
+    Doctor(Box<doctor::DoctorArgs>),
+    /// Sign a token, say what one grants, or whether a key signed it.
+    Sas(Box<sas::SasArgs>),
+    /// Say what is in a connection string and what is odd in it, or mask it for others to read.
+    ConnectionString(Box<connection_string::ConnectionStringArgs>),
+    /// Tell which partition a key goes to, and how the keys of a file spread.
+    Partition(Box<partition::PartitionArgs>),
     /// Run an Event Hubs namespace on this machine, in memory, for programs to publish to.
     ///
     /// It prints a connection string to paste, then a line `hubwire emulator ready on <address>`, and runs until

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::output;
 use crate::{Error, SendError};
 
 /// The kinds of failure, one for each exit code. A later kind outweighs an earlier one.
@@ -116,6 +117,24 @@ impl Failure {
     }
 }
 
+/// The exit code of a command that told its result, or of one that failed, which is told here.
+pub(super) fn exit_code_of(result: Result<u8, Failure>) -> u8 {
+    result.unwrap_or_else(|failure| {
+        output::complain(&failure);
+        failure.kind.exit_code()
+    })
+}
+
+/// A command's result, to standard output.
+pub(super) fn print(text: impl fmt::Display) -> Result<(), Failure> {
+    match output::line(text) {
+        Err(error) if !output::is_reader_gone(&error) => {
+            Err(Failure::configuration(format!("cannot print: {error}; check where standard output goes")))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
@@ -123,7 +142,7 @@ impl fmt::Display for Failure {
 }
 
 /// What happened. What to do about it is said to programs, which may open a new connection.
-fn without_advice(error: &Error) -> String {
+pub(super) fn without_advice(error: &Error) -> String {
     let text = error.to_string();
     match error {
         // The hub's own words, which may hold anything.

@@ -9,18 +9,12 @@ use super::failure::Failure;
 use super::json::rfc3339;
 use super::settings::{self, Network};
 use super::signal::Signals;
-use super::{output, report};
+use super::{failure, output, report};
 use crate::{Connection, Error, EventHubProperties, PartitionProperties};
 
 /// Runs the command; the exit code.
 pub(super) async fn run(args: Box<InfoArgs>) -> u8 {
-    match info(&args).await {
-        Ok(()) => 0,
-        Err(failure) => {
-            output::complain(&failure);
-            failure.kind.exit_code()
-        }
-    }
+    failure::exit_code_of(info(&args).await.map(|()| 0))
 }
 
 async fn info(args: &InfoArgs) -> Result<(), Failure> {
@@ -44,12 +38,7 @@ async fn info(args: &InfoArgs) -> Result<(), Failure> {
         InfoOutput::Text => told.to_string(),
         InfoOutput::Json => serde_json::to_string(&told).unwrap_or_default(),
     };
-    match output::line(text) {
-        Err(error) if !output::is_reader_gone(&error) => {
-            Err(Failure::configuration(format!("cannot print: {error}; check where standard output goes")))
-        }
-        _ => Ok(()),
-    }
+    failure::print(text)
 }
 
 async fn ask(args: &InfoArgs, network: &Network, connection: &Connection) -> Result<Told, Error> {

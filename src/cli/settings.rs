@@ -2,7 +2,7 @@
 
 use std::env::{self, VarError};
 use std::fs::File;
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::wire::secret::{MASK, Secret, printable};
 use super::args::{CONNECTION_STRING_ADVICE, SendArgs, WhereTo};
 use super::emulator::DEFAULT_EVENT_HUB;
 use super::failure::Failure;
-use super::ways;
+use super::{output, ways};
 
 const CONNECTION_STRING_VARIABLE: &str = "CONNECTION_STR";
 const EVENT_HUB_VARIABLE: &str = "EVENTHUB_NAME";
@@ -82,11 +82,16 @@ pub(super) struct Network {
 pub(super) fn network(to: &WhereTo) -> Result<Network, Failure> {
     refuse_argument(to)?;
     let named = NamedHub::of(to)?;
-    let (text, source) = connection_string_text(to)?;
-    let parsed = ConnectionString::parse(text.expose());
-    let connection_string = parsed.map_err(|error| Failure::configuration(format!("{source}: {error}")))?;
+    let (text, source) = connection_string_text(to.connection_string_file.as_deref())?;
+    let connection_string = parsed(&text, &source)?;
     let event_hub = event_hub(&connection_string, named.as_ref())?;
     Ok(Network { connection_string, event_hub, source })
+}
+
+/// What `text` says, which came from `source`.
+pub(super) fn parsed(text: &Secret, source: &str) -> Result<ConnectionString, Failure> {
+    let parsed = ConnectionString::parse(text.expose());
+    parsed.map_err(|error| Failure::configuration(format!("{source}: {error}")))
 }
 
 fn refuse_argument(to: &WhereTo) -> Result<(), Failure> {
@@ -104,10 +109,13 @@ impl NamedHub {
         if let Some(name) = &to.event_hub {
             return Ok(Some(Self { name: name.clone(), source: "--event-hub" }));
         }
-        let name = variable(EVENT_HUB_VARIABLE)?;
-        // An empty variable is how many hosts spell one that is not set.
-        Ok(name.filter(|name| !name.trim().is_empty()).map(|name| Self { name, source: EVENT_HUB_VARIABLE }))
+        Ok(event_hub_of_environment()?.map(|name| Self { name, source: EVENT_HUB_VARIABLE }))
     }
+}
+
+pub(super) fn event_hub_of_environment() -> Result<Option<String>, Failure> {
+    // An empty variable is how many hosts spell one that is not set.
+    Ok(variable(EVENT_HUB_VARIABLE)?.filter(|name| !name.trim().is_empty()))
 }
 
 fn event_hub(connection_string: &ConnectionString, named: Option<&NamedHub>) -> Result<String, Failure> {
@@ -129,8 +137,9 @@ fn event_hub(connection_string: &ConnectionString, named: Option<&NamedHub>) -> 
     })
 }
 
-fn connection_string_text(to: &WhereTo) -> Result<(Secret, String), Failure> {
-    if let Some(path) = &to.connection_string_file {
+/// The text of a connection string, and where it comes from.
+pub(super) fn connection_string_text(file: Option<&Path>) -> Result<(Secret, String), Failure> {
+    if let Some(path) = file {
         return Ok((read_secret(path, "the connection string")?, printable(&path.to_string_lossy()).to_owned()));
     }
     match variable(CONNECTION_STRING_VARIABLE)? {
@@ -156,15 +165,38 @@ pub(super) fn read_secret(path: &Path, what: &str) -> Result<Secret, Failure> {
     let failed =
         |why: &dyn std::fmt::Display| Failure::configuration(format!("cannot read {what} from {shown}: {why}"));
     let file = File::open(path).map_err(|error| failed(&format_args!("{error}; {}", advice(path))))?;
+    secret_of(file, "the file", &failed)
+}
+
+/// The same from standard input when `path` is `-`.
+pub(super) fn read_secret_or_input(path: &Path, what: &str) -> Result<Secret, Failure> {
+    if path != Path::new("-") {
+        return read_secret(path, what);
+    }
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        output::note(format_args!("paste {what}, then end the input (Ctrl-D, or Ctrl-Z and Enter on Windows)"));
+    }
+    secret_of(stdin.lock(), "the input", &|why| {
+        Failure::input(format!("cannot read {what} from standard input: {why}"))
+    })
+}
+
+/// `it` is what messages call the source.
+fn secret_of(
+    reader: impl Read,
+    it: &str,
+    failed: &dyn Fn(&dyn std::fmt::Display) -> Failure,
+) -> Result<Secret, Failure> {
     let mut bytes = Zeroizing::new(Vec::new());
-    file.take(MAX_SECRET_FILE_LEN + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
+    reader.take(MAX_SECRET_FILE_LEN + 1).read_to_end(&mut bytes).map_err(|error| failed(&error))?;
     if bytes.len() as u64 > MAX_SECRET_FILE_LEN {
-        return Err(failed(&"the file is longer than 64 KiB; name a file that holds nothing else"));
+        return Err(failed(&format_args!("{it} is longer than 64 KiB; give one that holds nothing else")));
     }
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-        return Err(failed(&"the file is UTF-16; save it as UTF-8"));
+        return Err(failed(&format_args!("{it} is UTF-16; save it as UTF-8")));
     }
-    let text = std::str::from_utf8(&bytes).map_err(|_| failed(&"the file is not UTF-8; save it as UTF-8"))?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| failed(&format_args!("{it} is not UTF-8; save it as UTF-8")))?;
     Ok(Secret::from(text.strip_prefix('\u{feff}').unwrap_or(text).trim_end()))
 }
 

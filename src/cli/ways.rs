@@ -46,6 +46,11 @@ fn proxy(to: &WhereTo, endpoint: &str) -> Result<Option<Secret>, Failure> {
     }
 }
 
+/// Whether the environment names a proxy.
+pub(super) fn is_proxy_in_environment() -> bool {
+    first_of(&PROXY_VARIABLES).is_ok_and(|url| url.is_some())
+}
+
 fn of_environment(endpoint: &str) -> Result<Option<Secret>, Failure> {
     let Some(url) = first_of(&PROXY_VARIABLES)? else {
         return Err(Failure::configuration(
@@ -67,7 +72,7 @@ fn first_of(names: &[&str]) -> Result<Option<String>, Failure> {
 }
 
 /// Without scheme, port and path.
-fn host_of(endpoint: &str) -> &str {
+pub(super) fn host_of(endpoint: &str) -> &str {
     let rest = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest).trim();
     let end = match rest.strip_prefix('[').and_then(|rest| rest.find(']')) {
         Some(bracket) => bracket + "[]".len(),

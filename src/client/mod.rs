@@ -23,6 +23,8 @@ mod window;
 
 pub use connection::Connection;
 pub use credential::{TokenError, TokenFuture, TokenSource};
+#[cfg(feature = "cli")]
+pub(crate) use driver::BoxStream;
 pub use error::{Error, Fault, Scope, SendError, Step};
 pub use options::{IdleLinks, Options};
 pub use publisher::{KeySpread, PublishError, Publisher, PublisherOptions, Receipt, Undelivered};
@@ -30,4 +32,6 @@ pub use receiver::{DEFAULT_CONSUMER_GROUP, Receiver, ReceiverOptions};
 pub use retry::Retry;
 pub use sender::{Accepted, Sender, Ticket};
 pub use status::{ConnectionEvent, Counters};
+#[cfg(feature = "cli")]
+pub(crate) use transport::Probe;
 pub use ways::{Authorization, Handshake, Roots, Transport};

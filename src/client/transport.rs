@@ -3,6 +3,8 @@
 
 mod endpoint;
 mod http;
+#[cfg(feature = "cli")]
+mod probe;
 mod proxy;
 #[cfg(feature = "tls")]
 mod tls;
@@ -22,6 +24,8 @@ use super::driver::BoxStream;
 use super::error::{Error, Step};
 use super::ways::Transport;
 pub(super) use endpoint::{CustomEndpoint, Endpoint};
+#[cfg(feature = "cli")]
+pub(crate) use probe::Probe;
 pub(super) use proxy::Proxy;
 use way::Security;
 pub(super) use way::Way;
@@ -57,7 +61,7 @@ where
     match way.transport {
         Transport::Tcp => Ok(Box::new(stream)),
         #[cfg(feature = "websocket")]
-        Transport::WebSocket => Ok(Box::new(upgrade::ask(stream, way, deadline).await?)),
+        Transport::WebSocket => Ok(Box::new(upgrade::ask(stream, way, deadline).await?.0)),
     }
 }
 
@@ -80,17 +84,21 @@ async fn resolve(endpoint: &Endpoint, deadline: Deadline) -> Result<Vec<SocketAd
 /// Tries the addresses in turn. Each has an equal share of what is left, so that a dead first does not starve the rest.
 async fn dial_one_of(endpoint: &Endpoint, addresses: &[SocketAddr], deadline: Deadline) -> Result<TcpStream, Error> {
     let mut last = Err(endpoint.unreachable(io::ErrorKind::AddrNotAvailable.into()));
-    for (tried, socket_address) in addresses.iter().enumerate() {
+    for (tried, &address) in addresses.iter().enumerate() {
         let share = deadline.share(addresses.len() - tried);
-        last = match share.limit(Step::Connect, TcpStream::connect(socket_address)).await {
-            Ok(Ok(tcp)) => {
-                // Without it, Nagle's algorithm holds back the end of each batch for 40 ms and more.
-                let _ = tcp.set_nodelay(true);
-                return Ok(tcp);
-            }
-            Ok(Err(source)) => Err(endpoint.unreachable(source)),
-            Err(_) => Err(deadline.passed(Step::Connect)),
+        last = match dial_address(endpoint, address, share).await {
+            Err(Error::TimedOut { .. }) => Err(deadline.passed(Step::Connect)),
+            Err(error) => Err(error),
+            Ok(tcp) => return Ok(tcp),
         };
     }
     last
+}
+
+async fn dial_address(endpoint: &Endpoint, address: SocketAddr, deadline: Deadline) -> Result<TcpStream, Error> {
+    let connected = deadline.limit(Step::Connect, TcpStream::connect(address)).await?;
+    let tcp = connected.map_err(|source| endpoint.unreachable(source))?;
+    // Without it, Nagle's algorithm holds back the end of each batch for 40 ms and more.
+    let _ = tcp.set_nodelay(true);
+    Ok(tcp)
 }

@@ -65,7 +65,7 @@ pub fn sign(audience: &str, key_name: &str, key: &str, now: SystemTime, ttl: Dur
 pub fn sign_until(audience: &str, key_name: &str, key: &str, expiry_unix_secs: u64) -> SasToken {
     let sr = urlencoding::encode(audience);
     let se = expiry_unix_secs.to_string();
-    let signature = STANDARD.encode(hmac(key, &sr, &se).finalize().into_bytes());
+    let signature = STANDARD.encode(hmac(key.as_bytes(), &sr, &se).finalize().into_bytes());
     let sig = urlencoding::encode(&signature);
     let skn = urlencoding::encode(key_name);
 
@@ -197,7 +197,7 @@ impl SasToken {
             return Err(VerifyError::MissingExpiry);
         };
         let signature = self.signature().ok_or(VerifyError::BadSignature)?;
-        hmac(key, self.slice(&self.sr), self.slice(&expiry.text))
+        hmac(key.as_bytes(), self.slice(&self.sr), self.slice(&expiry.text))
             .verify_slice(&signature)
             .map_err(|_| VerifyError::BadSignature)?;
 
@@ -273,8 +273,25 @@ impl SasToken {
         &self.text.expose()[range.clone()]
     }
 
+    /// Whether `key` signed the token as it stands, over `sr` or over another text in its place. For telling what a signer did
+    /// otherwise; its expiry is not looked at.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_signed_by(&self, key: &[u8], sr: Option<&str>) -> bool {
+        let (Some(expiry), Some(signature)) = (&self.expiry, self.signature()) else { return false };
+        let sr = sr.unwrap_or(self.slice(&self.sr));
+        hmac(key, sr, self.slice(&expiry.text)).verify_slice(&signature).is_ok()
+    }
+
+    /// A field's text as it stands in the token.
+    #[cfg(feature = "cli")]
+    pub(crate) fn field(&self, field: Field) -> &str {
+        let fields = Fields::find(self.text.expose()).ok();
+        let range = fields.and_then(|fields| fields.0[field as usize].clone());
+        range.map_or("", |range| self.slice(&range))
+    }
+
     /// The signature's bytes, unless they are not base64.
-    fn signature(&self) -> Option<Vec<u8>> {
+    pub(crate) fn signature(&self) -> Option<Vec<u8>> {
         let encoded = form_decoded(self.slice(&self.sig))?;
         STANDARD.decode(encoded.as_bytes()).ok()
     }
@@ -426,8 +443,8 @@ fn form_decoded(text: &str) -> Option<Cow<'_, str>> {
     urlencoding::decode(&blanks).ok().map(|decoded| Cow::Owned(decoded.into_owned()))
 }
 
-fn hmac(key: &str, sr: &str, se: &str) -> Hmac<Sha256> {
-    Hmac::<Sha256>::new_from_slice(key.as_bytes())
+fn hmac(key: &[u8], sr: &str, se: &str) -> Hmac<Sha256> {
+    Hmac::<Sha256>::new_from_slice(key)
         .expect("HMAC takes a key of any length")
         .chain_update(sr)
         .chain_update("\n")
@@ -451,7 +468,7 @@ fn since_epoch(time: SystemTime) -> Duration {
 }
 
 /// `scheme://host:port/path/` to `host` and `path`; IPv6 hosts keep their brackets.
-fn host_and_path(audience: &str) -> (&str, &str) {
+pub(crate) fn host_and_path(audience: &str) -> (&str, &str) {
     let after_scheme = audience.split_once("://").map_or(audience, |(_, rest)| rest);
     let (authority, path) = after_scheme.split_once('/').unwrap_or((after_scheme, ""));
     (without_port(authority), path.trim_matches('/'))

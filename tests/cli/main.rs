@@ -1,11 +1,15 @@
 //! The binary, run as a user runs it.
 
+mod connection_string;
 mod decode;
+mod doctor;
 mod emulator;
 mod failures;
 mod faults;
 mod input;
+mod partition;
 mod receive;
+mod sas;
 mod streams;
 mod support;
 mod ways;
@@ -57,6 +61,11 @@ fn help_and_version_are_answers_not_errors() {
         &["info", "-h"],
         &["decode", "--help"],
         &["emulator", "--help"],
+        &["doctor", "--help"],
+        &["sas", "--help"],
+        &["sas", "mint", "-h"],
+        &["connection-string", "check", "--help"],
+        &["partition", "--help"],
     ] {
         let run = support::hubwire(args, "", &[]);
         assert_eq!(run.code, 0, "{run:?}");

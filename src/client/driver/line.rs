@@ -21,11 +21,11 @@ const READ_LEN: usize = 8 * 1024;
 pub(super) const STEADY: Duration = Duration::from_secs(10);
 
 /// Anything that bytes go over.
-pub(in crate::client) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-pub(in crate::client) type BoxStream = Box<dyn Stream>;
+pub(crate) type BoxStream = Box<dyn Stream>;
 pub(super) type Connecting = Pin<Box<dyn Future<Output = Result<BoxStream, Error>> + Send>>;
 /// Leads to a stream, within a deadline.
 pub(in crate::client) type Connector = Arc<dyn Fn(Deadline) -> Connecting + Send + Sync>;

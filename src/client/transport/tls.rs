@@ -1,5 +1,8 @@
 //! TLS, and whose certificates it trusts.
 
+#[cfg(feature = "cli")]
+pub(super) mod watched;
+
 use std::fmt;
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -28,8 +31,7 @@ pub(super) struct Tls {
 impl Tls {
     /// Reads the certificates that are trusted.
     pub(super) async fn read(endpoint: &Endpoint, options: &Options, deadline: Deadline) -> Result<Self, Error> {
-        let name = ServerName::try_from(endpoint.bare_host().to_owned());
-        let name = name.map_err(|_| setting("endpoint", "TLS takes neither its name nor an address in its place"))?;
+        let name = server_name(endpoint)?;
         let config = match &options.ways.rustls_config {
             Some(config) => config.clone(),
             None => config(options, deadline).await?,
@@ -51,6 +53,11 @@ impl Tls {
         let failed = |source: io::Error| Error::Tls { host: endpoint.host.clone(), source: Arc::new(plain(source)) };
         deadline.limit(Step::Tls, handshake).await?.map_err(failed)
     }
+}
+
+fn server_name(endpoint: &Endpoint) -> Result<ServerName<'static>, Error> {
+    let name = ServerName::try_from(endpoint.bare_host().to_owned());
+    name.map_err(|_| setting("endpoint", "TLS takes neither its name nor an address in its place"))
 }
 
 /// Bytes that are encrypted before they are written. More at a time means fewer writes; rustls has 64 KiB.

@@ -14,8 +14,8 @@ use crate::websocket::{MessageStream, PATH, SUBPROTOCOL, accept_key, new_key};
 /// Bytes of room for the answer.
 const BUFFER_LEN: usize = 1_024;
 
-/// Asks for WebSocket over `stream`, by `deadline`.
-pub(super) async fn ask<S>(stream: S, way: &Way, deadline: Deadline) -> Result<MessageStream<S>, Error>
+/// Asks for WebSocket over `stream`, by `deadline`. What it leads to, and the answer.
+pub(super) async fn ask<S>(stream: S, way: &Way, deadline: Deadline) -> Result<(MessageStream<S>, Answer), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -33,7 +33,7 @@ where
         return Err(Error::WebSocketRefused { endpoint, status: answer.status, line: answer.line, redirected_to });
     }
     let rest = stream.buffer().to_vec();
-    Ok(MessageStream::of_client(stream.into_inner(), rest).await)
+    Ok((MessageStream::of_client(stream.into_inner(), rest).await, answer))
 }
 
 fn request(host: &str, key: &str) -> String {
