@@ -1,0 +1,3 @@
+//! todo
+use super::Report;
+pub(super) fn written(_: &Report) -> String { String::new() }
