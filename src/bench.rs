@@ -5,9 +5,11 @@
 //! they do not is in `docs/benchmarking.md`.
 
 mod aside;
+mod compare;
 mod generator;
 mod latency;
 mod ledger;
+mod limits;
 mod mark;
 mod pacer;
 mod report;
@@ -20,12 +22,16 @@ mod usage;
 mod workload;
 
 pub use aside::{Aside, LocalHub, LocalHubError};
+pub use compare::{Change, Comparison, Verdict};
 pub use generator::MaterialError;
 pub use latency::Latency;
 pub use ledger::Received;
+pub use limits::{Held, Limit};
+#[cfg(feature = "cli")]
+pub(crate) use report::command;
 pub use report::{Column, Ends, Figure, Rank, Report, ReportError, Round, Second};
 pub use run::{Bench, BenchError, Outcome, SendFailure};
-pub use search::Step;
+pub use search::{Search, Step};
 pub use stop::Stop;
 pub use target::Target;
 pub use usage::Machine;

@@ -1,9 +1,10 @@
-//! The `hubwire` command: `send`, `receive`, `info` and `emulator`.
+//! The `hubwire` command: `send`, `receive`, `info`, `emulator` and `bench`.
 //!
 //! [`run`] takes the arguments and gives back the exit code; everything between is here. What the command promises is
 //! in `docs/command-line.md`.
 
 mod args;
+mod bench;
 mod emulator;
 mod failure;
 mod info;
@@ -52,6 +53,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Receive(args) => receive::run(args).await,
             Command::Info(args) => info::run(args).await,
             Command::Emulator(args) => emulator::run(*args).await,
+            Command::Bench(args) => bench::run(*args).await,
         }
     });
     // A thread may still be waiting for the input: the process ends without it.

@@ -38,6 +38,7 @@ mod answer;
 mod builder;
 mod cbs;
 mod connection;
+mod distance;
 mod faults;
 mod health;
 #[cfg_attr(not(feature = "websocket"), allow(dead_code, reason = "headers are for WebSocket alone"))]
@@ -64,7 +65,7 @@ use std::future::ready;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::sync::watch;
@@ -177,8 +178,14 @@ impl Emulator {
                 Ok(stream) => stream,
                 Err(error) => return self.report_refused(origin, error.to_string()),
             };
-            let number = self.shared.count_connection();
-            connection::serve(stream, Arc::clone(&self.shared), number, origin).await;
+            let (number, shared) = (self.shared.count_connection(), Arc::clone(&self.shared));
+            match shared.namespace.limits.round_trip_time {
+                Duration::ZERO => connection::serve(stream, shared, number, origin).await,
+                far => {
+                    let (near, carrying) = distance::put_between(stream, far / 2);
+                    tokio::join!(connection::serve(near, shared, number, origin), carrying);
+                }
+            }
         };
         tokio::select! {
             biased;

@@ -148,7 +148,8 @@ impl LocalHub {
 }
 
 fn sink_connection_string(address: SocketAddr) -> Result<ConnectionString, LocalHubError> {
-    let text = format!("Endpoint=sb://{address};SharedAccessKeyName=any;SharedAccessKey=a2V5;UseDevelopmentEmulator=true");
+    let text =
+        format!("Endpoint=sb://{address};SharedAccessKeyName=any;SharedAccessKey=a2V5;UseDevelopmentEmulator=true");
     Ok(ConnectionString::parse(&text)?)
 }
 

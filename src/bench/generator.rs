@@ -18,7 +18,8 @@ use super::workload::{Bodies, Keys, Sizes, Workload, size};
 /// Bytes that bodies are cut from, beside those of the longest.
 const POOL_LEN: usize = 1 << 20;
 /// What compressible bodies are made of.
-const WORDS: [&str; 8] = ["telemetry ", "device ", "temperature ", "pressure ", "2026-11-25T09:05:00Z ", "ok ", "21.5 ", "0 "];
+const WORDS: [&str; 8] =
+    ["telemetry ", "device ", "temperature ", "pressure ", "2026-11-25T09:05:00Z ", "ok ", "21.5 ", "0 "];
 
 /// A file of the workload that cannot be used.
 #[derive(Debug, thiserror::Error)]

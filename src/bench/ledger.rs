@@ -149,14 +149,8 @@ mod tests {
         for sequence in [0, 2, 1, 2, 4, 6] {
             ledger.arrive(0, &mark(0, 0, sequence));
         }
-        let expected = Received {
-            events: 6,
-            lost: 1,
-            duplicates: 1,
-            out_of_order: 1,
-            refused_but_read: 1,
-            unknown_but_read: 1,
-        };
+        let expected =
+            Received { events: 6, lost: 1, duplicates: 1, out_of_order: 1, refused_but_read: 1, unknown_but_read: 1 };
         assert_eq!(ledger.received(), expected);
         assert_eq!(ledger.missing(), 1);
     }

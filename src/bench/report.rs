@@ -34,6 +34,9 @@ pub struct Report {
     pub machine: Machine,
     /// Whom it was published to, in words; for the one who reads the report.
     pub target: String,
+    /// The options of `hubwire bench` that lead there.
+    #[serde(default)]
+    pub target_options: String,
     /// The event hub.
     pub event_hub: String,
     /// The workload.
@@ -214,6 +217,12 @@ impl Round {
     }
 }
 
+/// How a workload is run on the command line.
+pub(crate) fn command(target_options: &str, workload: &Workload) -> String {
+    let blank = if target_options.is_empty() { "" } else { " " };
+    format!("hubwire bench {target_options}{blank}{workload}")
+}
+
 fn per(amount: f64, of: f64) -> f64 {
     if of > 0.0 { amount / of } else { 0.0 }
 }
@@ -246,12 +255,19 @@ impl Report {
             started_at,
             machine: Machine::here(),
             target: target.into(),
+            target_options: String::new(),
             event_hub: event_hub.to_owned(),
             workload: workload.clone(),
             rounds: Vec::new(),
             search: Vec::new(),
             ended_early: None,
         }
+    }
+
+    /// The command that repeats it.
+    #[must_use]
+    pub fn command(&self) -> String {
+        command(&self.target_options, &self.workload)
     }
 
     /// As JSON, one object.
@@ -469,11 +485,15 @@ impl Figure {
 /// Versions, machine and workload, as names and words.
 pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
     let machine = &report.machine;
-    let build = if report.is_debug_build { ", a debug build: build with --release before you believe a figure" } else { "" };
-    let known: Vec<&str> =
-        [&machine.cpu, &machine.system, &machine.kernel].into_iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+    let build =
+        if report.is_debug_build { ", a debug build: build with --release before you believe a figure" } else { "" };
+    let known: Vec<&str> = [&machine.cpu, &machine.system, &machine.kernel]
+        .into_iter()
+        .map(String::as_str)
+        .filter(|text| !text.is_empty())
+        .collect();
     let mut facts = vec![
-        ("workload", format!("hubwire bench {}", report.workload)),
+        ("workload", report.command()),
         ("target", report.target.clone()),
         ("machine", format!("{} CPUs, {}", machine.cpus, known.join(", "))),
         ("version", format!("hubwire {}{build}, {}", report.version, report.started_at)),

@@ -24,8 +24,8 @@ use crate::{Connection, Error, Options, Sender, clock};
 use alarm::Alarm;
 use lane::{Lane, Shared};
 use reading::Attached;
-pub use tally::{Outcome, SendFailure};
 use tally::Tally;
+pub use tally::{Outcome, SendFailure};
 
 /// How often it is told how a round goes.
 const SECOND: Duration = Duration::from_secs(1);
@@ -43,6 +43,9 @@ pub enum BenchError {
     /// There is no way to the hub.
     #[error("{0}")]
     Connect(#[from] Error),
+    /// It was [stopped](Stop) first.
+    #[error("it was stopped before anything was measured")]
+    Stopped,
 }
 
 /// Runs workloads against a target.
@@ -50,6 +53,7 @@ pub enum BenchError {
 pub struct Bench {
     target: Target,
     description: String,
+    target_options: String,
     stop: Stop,
     alarm: Alarm,
     failures: Vec<SendFailure>,
@@ -78,7 +82,15 @@ impl Bench {
     /// ```
     pub fn new(target: Target, description: impl Into<String>) -> Self {
         let (description, stop) = (description.into(), Stop::default());
-        Self { target, description, stop, alarm: Alarm::Coarse, failures: Vec::new() }
+        let target_options = String::new();
+        Self { target, description, target_options, stop, alarm: Alarm::Coarse, failures: Vec::new() }
+    }
+
+    /// Has reports say which options of `hubwire bench` lead to the target.
+    #[must_use]
+    pub fn with_target_options(mut self, options: impl Into<String>) -> Self {
+        self.target_options = options.into();
+        self
     }
 
     /// Has events leave closer to the time they are due than the runtime's timers, which go by milliseconds, could: by a
@@ -115,13 +127,14 @@ impl Bench {
         let material = Arc::new(Material::new(workload)?);
         let started_at = humantime::format_rfc3339_seconds(clock::wall()).to_string();
         let mut report = Report::new(workload, &*self.description, self.target.event_hub(), started_at);
+        report.target_options.clone_from(&self.target_options);
         for number in 0..workload.rounds {
             match self.round(workload, &material, &mut on_second).await {
                 Ok((round, ended_early)) => {
                     report.rounds.push(round);
                     report.ended_early = ended_early;
                 }
-                Err(error) if number == 0 => return Err(error.into()),
+                Err(error) if number == 0 => return Err(error),
                 Err(error) => report.ended_early = Some(error.to_string()),
             }
             if report.ended_early.is_some() {
@@ -137,12 +150,12 @@ impl Bench {
         workload: &Workload,
         material: &Arc<Material>,
         on_second: &mut impl FnMut(&Second),
-    ) -> Result<(Round, Option<String>), Error> {
-        let attached = match workload.receive {
-            true => Some(Attached::attach(&self.target).await?),
-            false => None,
+    ) -> Result<(Round, Option<String>), BenchError> {
+        let (attached, links) = tokio::select! {
+            biased;
+            () = self.stop.stopped() => return Err(BenchError::Stopped),
+            connected = self.connect(workload) => connected?,
         };
-        let links = Links::open(&self.target, workload).await?;
         let (start, run) = (clock::now(), RandomState::new().hash_one(0_u8));
         let ledger = workload.receive.then(|| Ledger::new(workload.lanes()));
         let tally = Tally::new(start, ledger, self.stop.clone());
@@ -171,11 +184,20 @@ impl Bench {
         Ok((round, self.why_early(&tally, reader_failure)))
     }
 
+    /// Readers first: nothing that is published is to pass them by.
+    async fn connect(&self, workload: &Workload) -> Result<(Option<Attached>, Links), Error> {
+        let attached = match workload.receive {
+            true => Some(Attached::attach(&self.target).await?),
+            false => None,
+        };
+        Ok((attached, Links::open(&self.target, workload).await?))
+    }
+
     /// Keeps the failures, and tells what ended the round before its time.
     fn why_early(&mut self, tally: &Tally, reader_failure: Option<Error>) -> Option<String> {
         let fatal = tally.fatal();
         for failure in fatal.iter().cloned().chain(tally.failures()) {
-            if !self.failures.contains(&failure) {
+            if !self.failures.iter().any(|other| other.repeats(&failure)) {
                 self.failures.push(failure);
             }
         }
@@ -306,7 +328,7 @@ impl Watch {
                 },
             }
         }
-        if clock::now() > self.last_at && self.is_measuring {
+        if self.is_measuring && (clock::now() > self.last_at || self.tally.has_news()) {
             on_second(self.take_second());
         }
     }

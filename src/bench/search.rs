@@ -41,7 +41,7 @@ impl Search {
 
     /// The rate to try next; `None` when it is over.
     #[must_use]
-    pub fn next(&self) -> Option<f64> {
+    pub fn rate(&self) -> Option<f64> {
         let is_narrow = self.good.zip(self.bad).is_some_and(|(good, bad)| bad - good <= self.width * good);
         let is_hopeless = self.good.is_none() && self.next < 1.0;
         (!is_narrow && !is_hopeless && self.next <= MAX_RATE).then_some(self.next)
@@ -49,7 +49,11 @@ impl Search {
 
     /// What came of the rate that was next.
     pub fn tell(&mut self, is_good: bool) {
-        if is_good { self.good = Some(self.next) } else { self.bad = Some(self.next) }
+        if is_good {
+            self.good = Some(self.next)
+        } else {
+            self.bad = Some(self.next)
+        }
         self.next = match (self.good, self.bad) {
             (Some(good), Some(bad)) => (good + bad) / 2.0,
             (Some(good), None) => good * 1.5,
@@ -97,7 +101,7 @@ mod tests {
     fn it_rises_until_it_breaks_and_then_closes_in() {
         let mut search = Search::from(1_000.0, 0.05);
         let mut tried = Vec::new();
-        while let Some(rate) = search.next() {
+        while let Some(rate) = search.rate() {
             tried.push(rate);
             search.tell(rate <= 3_000.0);
         }
@@ -109,8 +113,8 @@ mod tests {
     fn it_falls_when_the_first_rate_breaks_and_gives_up_below_one() {
         let mut search = Search::from(1_000.0, 0.05);
         search.tell(false);
-        assert_eq!(search.next(), Some(500.0));
-        while search.next().is_some() {
+        assert_eq!(search.rate(), Some(500.0));
+        while search.rate().is_some() {
             search.tell(false);
         }
         assert_eq!(search.knee(), None);
@@ -122,7 +126,7 @@ mod tests {
         fn the_knee_is_found(knee in 10.0_f64..1e6, from in 10.0_f64..1e6) {
             let mut search = Search::from(from, 0.05);
             let mut steps = 0;
-            while let Some(rate) = search.next() {
+            while let Some(rate) = search.rate() {
                 search.tell(rate <= knee);
                 steps += 1;
                 prop_assert!(steps < 60);

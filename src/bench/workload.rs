@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 pub use bodies::Bodies;
 pub use keys::{Keys, Route};
 pub use schedule::{Schedule, Unit};
-pub(super) use sizes::size;
 pub use sizes::Sizes;
+pub(super) use sizes::size;
 pub use text::TextError;
+pub(super) use text::positive_or_zero;
 
 /// Batches without an outcome on a link, unless it is said.
 const DEFAULT_IN_FLIGHT: u32 = 16;
@@ -316,7 +317,10 @@ mod tests {
     fn what_cannot_be_run_is_refused() {
         let plain = Workload::default;
         for (workload, error) in [
-            (Workload { keys: Keys::Uniform(1), route: Route::EachPartition, ..plain() }, WorkloadError::KeysOnPartition),
+            (
+                Workload { keys: Keys::Uniform(1), route: Route::EachPartition, ..plain() },
+                WorkloadError::KeysOnPartition,
+            ),
             (Workload { links: 0, ..plain() }, WorkloadError::Zero),
             (Workload { rounds: 0, ..plain() }, WorkloadError::Zero),
             (Workload { links: 100, connections: 11, ..plain() }, WorkloadError::TooManyLinks { lanes: 1_100 }),

@@ -11,6 +11,8 @@ pub(super) enum Kind {
     Input,
     /// The connection string or another setting is wrong.
     Configuration,
+    /// A figure is beyond a limit that was set.
+    Limit,
     /// The network, or the peer in a way that may pass. Nothing was stored of what this stopped.
     Unreachable,
     /// The hub's no, which stays a no until somebody changes something.
@@ -35,6 +37,7 @@ impl Kind {
             Self::Rejected => 5,
             Self::Unreachable => 6,
             Self::UnknownOutcome => 7,
+            Self::Limit => 8,
             // A shell's own: 128 and the signal's number.
             Self::Interrupted => 130,
             Self::Terminated => 143,
@@ -50,6 +53,7 @@ impl Kind {
             Self::Rejected => "rejected",
             Self::Unreachable => "unreachable",
             Self::UnknownOutcome => "unknown_outcome",
+            Self::Limit => "limit",
             Self::Interrupted => "interrupted",
             Self::Terminated => "terminated",
         }
@@ -190,8 +194,9 @@ mod tests {
     #[test]
     fn kinds_and_codes_belong_together() {
         use Kind::*;
-        let kinds = [Input, Configuration, Refused, Rejected, Unreachable, UnknownOutcome, Interrupted, Terminated];
+        let kinds =
+            [Input, Configuration, Refused, Rejected, Unreachable, UnknownOutcome, Limit, Interrupted, Terminated];
         let codes = kinds.map(Kind::exit_code);
-        assert_eq!(codes, [2, 3, 4, 5, 6, 7, 130, 143]);
+        assert_eq!(codes, [2, 3, 4, 5, 6, 7, 8, 130, 143]);
     }
 }

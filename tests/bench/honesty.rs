@@ -91,7 +91,12 @@ async fn what_is_reported_is_what_the_emulator_stored() {
     assert_eq!(round.ends.accepted + round.warm_up.accepted, emulator.stored_count());
     assert!((1_200..1_600).contains(&round.warm_up.accepted), "{:?}", round.warm_up);
     assert!((3_300..3_700).contains(&round.ends.accepted), "{:?}", round.ends);
-    let stored: u64 = emulator.events("telemetry").unwrap().iter().map(|stored| stored.event().unwrap().data().unwrap().len() as u64).sum();
+    let stored: u64 = emulator
+        .events("telemetry")
+        .unwrap()
+        .iter()
+        .map(|stored| stored.event().unwrap().data().unwrap().len() as u64)
+        .sum();
     assert!(round.body_bytes < stored && round.body_bytes > stored / 2);
     assert_eq!(round.seconds.iter().map(|second| second.events).sum::<u64>(), round.ends.accepted);
 }

@@ -36,7 +36,9 @@ async fn what_others_published_does_not_count() {
 #[tokio::test(start_paused = true)]
 async fn what_was_stored_without_an_outcome_is_told() {
     let emulator = hub().fault(Fault::never_settle().nth(3)).build().expect("it can be built");
-    let round = round(&emulator, &Workload { max_batch_events: Some(10), ..read() }).await;
+    let round =
+        round(&emulator, &Workload { max_batch_events: Some(10), linger: Some(Duration::from_secs(1)), ..read() })
+            .await;
     assert_eq!(round.ends.unknown, 10);
     let received = round.received.expect("it is read");
     assert_eq!((received.unknown_but_read, received.lost, received.duplicates), (10, 0, 0));
@@ -45,7 +47,9 @@ async fn what_was_stored_without_an_outcome_is_told() {
 #[tokio::test(start_paused = true)]
 async fn what_the_hub_dropped_is_lost() {
     // A hub that keeps next to nothing, and a reader that has no time.
-    let emulator = hub().retention_events(1).fault(Fault::silence().on_connection(1).starting_in(Duration::from_secs(1)).lasting(Duration::from_secs(2)));
+    let emulator = hub()
+        .retention_events(1)
+        .fault(Fault::silence().on_connection(1).starting_in(Duration::from_secs(1)).lasting(Duration::from_secs(2)));
     let emulator = emulator.build().expect("it can be built");
     let round = round(&emulator, &Workload { max_batch_events: Some(1), ..read() }).await;
     let received = round.received.expect("it is read");

@@ -31,7 +31,8 @@ async fn batches_are_as_large_as_they_are_asked_for() {
     let emulator = hub().build().expect("it can be built");
     let by_count = round(&emulator, &Workload { events: Some(1_000), max_batch_events: Some(7), ..workload() }).await;
     assert_eq!((by_count.batches, by_count.ends.accepted), (143, 1_000));
-    let by_bytes = round(&emulator, &Workload { events: Some(1_000), max_batch_bytes: Some(2_000), ..workload() }).await;
+    let by_bytes =
+        round(&emulator, &Workload { events: Some(1_000), max_batch_bytes: Some(2_000), ..workload() }).await;
     // Events of 110 bytes, 18 to a batch.
     assert_eq!((by_bytes.batches, by_bytes.message_bytes), (56, 110_000));
     let lingering = Workload {
@@ -79,7 +80,11 @@ async fn a_seed_repeats_the_events() {
     let bodies = |seed| async move {
         let emulator = hub().build().expect("it can be built");
         let sizes = "1..500".parse().unwrap();
-        round(&emulator, &Workload { sizes, seed, events: Some(500), route: Route::Partition("0".into()), ..workload() }).await;
+        round(
+            &emulator,
+            &Workload { sizes, seed, events: Some(500), route: Route::Partition("0".into()), ..workload() },
+        )
+        .await;
         let stored = emulator.events(HUB).unwrap();
         stored.iter().map(|stored| stored.event().unwrap().data().unwrap().clone()).collect::<Vec<_>>()
     };

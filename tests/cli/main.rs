@@ -1,5 +1,6 @@
 //! The binary, run as a user runs it.
 
+mod bench;
 mod emulator;
 mod failures;
 mod faults;

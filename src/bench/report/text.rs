@@ -21,7 +21,7 @@ impl fmt::Display for Report {
         let rows = rows(round);
         let width = rows.iter().map(|(name, ..)| name.len()).max().unwrap_or(0);
         for (name, value, unit) in &rows {
-            writeln!(f, "{name:width$}  {value:>12}  {unit}")?;
+            writeln!(f, "{}", format!("{name:width$}  {value:>12}  {unit}").trim_end())?;
         }
         write!(f, "\n{}", latencies(round))
     }
@@ -93,17 +93,17 @@ fn latencies(round: &Round) -> String {
     let columns = columns(round);
     let mut text = format!("{:10}", "latency");
     for (name, _) in &columns {
-        let _ = write!(text, "{:>14}", format!("{name}, ms"));
+        let _ = write!(text, "{:>16}", format!("{name}, ms"));
     }
     for rank in RANKS {
         let _ = write!(text, "\n{rank:10}");
         for (_, latency) in &columns {
-            let _ = write!(text, "{:>14}", millis(latency.named(rank).unwrap_or_default()));
+            let _ = write!(text, "{:>16}", millis(latency.named(rank).unwrap_or_default()));
         }
     }
     let _ = write!(text, "\n{:10}", "events");
     for (_, latency) in &columns {
-        let _ = write!(text, "{:>14}", grouped(latency.count));
+        let _ = write!(text, "{:>16}", grouped(latency.count));
     }
     text
 }
@@ -132,7 +132,16 @@ fn rounds(report: &Report) -> String {
 /// Microseconds as milliseconds, with three digits or so.
 pub(in crate::bench) fn millis(micros: f64) -> String {
     let millis = micros / 1e3;
-    decimals(millis, if millis < 10.0 { 3 } else if millis < 100.0 { 2 } else { 1 })
+    decimals(
+        millis,
+        if millis < 10.0 {
+            3
+        } else if millis < 100.0 {
+            2
+        } else {
+            1
+        },
+    )
 }
 
 pub(in crate::bench) fn decimals(value: f64, digits: usize) -> String {

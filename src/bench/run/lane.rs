@@ -90,7 +90,11 @@ impl Future for InFlight {
 
 /// What comes next.
 enum Next {
-    Event { draw: Draw, due: Option<Duration>, is_measured: bool },
+    Event {
+        draw: Draw,
+        due: Option<Duration>,
+        is_measured: bool,
+    },
     /// It was due while nothing could be sent.
     Missed(Duration),
     /// The same in the warm-up.
@@ -247,6 +251,7 @@ impl Lane {
                 }
                 Added::Full => self.depart(route).await,
                 Added::Never(message) => {
+                    self.until_look = 0;
                     let load = Load { lane: self.number, is_measured, events: 1, ..Load::default() };
                     return self.shared.tally.refuse_event(&load, message);
                 }
@@ -409,9 +414,10 @@ impl Added {
         match added {
             TryAdd::Added => Self::Yes,
             TryAdd::Full(_) => Self::Full,
-            TryAdd::TooLarge(_) => {
-                Self::Never("an event does not fit into a batch of its own: make --size smaller, or --batch-bytes larger".to_owned())
-            }
+            TryAdd::TooLarge(_) => Self::Never(
+                "an event does not fit into a batch of its own: make --size smaller, or --batch-bytes larger"
+                    .to_owned(),
+            ),
             TryAdd::Invalid(_, why) => Self::Never(format!("an event cannot be encoded: {why}")),
         }
     }

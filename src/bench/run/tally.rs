@@ -64,6 +64,8 @@ struct Interval {
 pub struct SendFailure {
     /// How the batch ended.
     pub outcome: Outcome,
+    /// The hub's error condition, if it gave one.
+    pub condition: Option<String>,
     /// Why, with what to do next.
     pub message: String,
 }
@@ -87,7 +89,17 @@ impl SendFailure {
             SendError::NotSent { .. } => Outcome::NotSent,
             SendError::Unknown { .. } => Outcome::Unknown,
         };
-        Self { outcome, message: error.to_string() }
+        let condition = match error {
+            SendError::Rejected { condition, .. } => Some(condition.as_str()),
+            SendError::NotSent { cause, .. } | SendError::Unknown { cause, .. } => cause.condition(),
+        };
+        Self { outcome, condition: condition.map(str::to_owned), message: error.to_string() }
+    }
+
+    /// Whether it is the same thing once more: what a hub says has a number and a time in it.
+    pub(super) fn repeats(&self, other: &Self) -> bool {
+        let is_same_text = self.condition.is_some() || self.message == other.message;
+        self.outcome == other.outcome && self.condition == other.condition && is_same_text
     }
 }
 
@@ -146,7 +158,7 @@ impl Tally {
     pub(super) fn refuse_event(&self, load: &Load, message: String) {
         let mut state = self.state();
         state.count(load, |ends| &mut ends.not_sent);
-        state.fatal.get_or_insert(SendFailure { outcome: Outcome::NotSent, message });
+        state.fatal.get_or_insert(SendFailure { outcome: Outcome::NotSent, condition: None, message });
         self.stop_if_fatal(&state);
     }
 
@@ -190,6 +202,11 @@ impl Tally {
 
     pub(super) fn failures(&self) -> Vec<SendFailure> {
         self.state().failures.clone()
+    }
+
+    /// Whether there is something to tell of the second that has begun.
+    pub(super) fn has_news(&self) -> bool {
+        self.state().interval.second != Second::default()
     }
 
     /// The second that ends now, of which the caller knows the rest.
@@ -258,7 +275,7 @@ impl State {
         if !error.is_retryable() && failure.outcome != Outcome::Unknown {
             self.fatal.get_or_insert_with(|| failure.clone());
         }
-        if self.failures.len() < MAX_FAILURES && !self.failures.contains(&failure) {
+        if self.failures.len() < MAX_FAILURES && !self.failures.iter().any(|other| other.repeats(&failure)) {
             self.failures.push(failure);
         }
     }

@@ -130,7 +130,9 @@ mod tests {
 
     #[test]
     fn what_is_no_choice_of_keys_is_refused() {
-        for text in ["", "some", "uniform", "uniform:0", "uniform:1000001", "zipf:10:x", "zipf:10:11", "zipf:5:NaN", "file:"] {
+        for text in
+            ["", "some", "uniform", "uniform:0", "uniform:1000001", "zipf:10:x", "zipf:10:11", "zipf:5:NaN", "file:"]
+        {
             assert!(text.parse::<Keys>().is_err(), "{text}");
         }
         for text in ["", "all of them", "-1", "$management"] {

@@ -80,6 +80,16 @@ impl Schedule {
         self.unit
     }
 
+    /// The first rate that is above 0, if it counts events.
+    #[must_use]
+    pub fn first_rate(&self) -> Option<f64> {
+        self.first_of_any_unit().filter(|_| self.unit == Unit::Events)
+    }
+
+    fn first_of_any_unit(&self) -> Option<f64> {
+        self.phases.iter().flat_map(|phase| [phase.from, phase.to]).find(|rate| *rate > 0.0)
+    }
+
     /// When it ends, if it does.
     #[must_use]
     pub fn span(&self) -> Option<Duration> {
@@ -110,8 +120,7 @@ impl Schedule {
 
     /// The same, with a start of `span` at its first rate before it.
     pub(in crate::bench) fn warmed_up(mut self, span: Duration) -> Self {
-        let first = self.phases.iter().flat_map(|phase| [phase.from, phase.to]).find(|rate| *rate > 0.0);
-        if let Some(rate) = first.filter(|_| !span.is_zero()) {
+        if let Some(rate) = self.first_of_any_unit().filter(|_| !span.is_zero()) {
             self.phases.insert(0, Phase { from: rate, to: rate, span: Some(span) });
         }
         self
@@ -188,7 +197,9 @@ impl fmt::Display for Schedule {
             f,
             self.phases.iter().map(|phase| {
                 let from = if phase.from == phase.to { String::new() } else { format!("{}..", rate(phase.from)) };
-                let span = phase.span.map(|span| format!(":{}", humantime::format_duration(span).to_string().replace(' ', "")));
+                let span = phase
+                    .span
+                    .map(|span| format!(":{}", humantime::format_duration(span).to_string().replace(' ', "")));
                 format!("{from}{}/s{}", rate(phase.to), span.unwrap_or_default())
             }),
         )
@@ -240,9 +251,21 @@ mod tests {
 
     #[test]
     fn what_is_no_rate_is_refused() {
-        for text in
-            ["", "5", "0/s", "x/s", "5/m", "1..5/s", "1/s,2/s:1s", "1/s:0s", "1/s:x", "1/s:1s,1MiB/s", "1..2MiB/s:1s", "-1/s", "5/s:"]
-        {
+        for text in [
+            "",
+            "5",
+            "0/s",
+            "x/s",
+            "5/m",
+            "1..5/s",
+            "1/s,2/s:1s",
+            "1/s:0s",
+            "1/s:x",
+            "1/s:1s,1MiB/s",
+            "1..2MiB/s:1s",
+            "-1/s",
+            "5/s:",
+        ] {
             assert!(text.parse::<Schedule>().is_err(), "{text}");
         }
     }

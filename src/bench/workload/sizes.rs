@@ -78,7 +78,9 @@ impl fmt::Display for Sizes {
         match self {
             Self::Fixed(len) => f.write_str(&of_bytes(*len)),
             Self::Range(from, to) => write!(f, "{}..{}", of_bytes(*from), of_bytes(*to)),
-            Self::Weighted(parts) => joined(f, parts.iter().map(|(len, weight)| format!("{}:{weight}", of_bytes(*len)))),
+            Self::Weighted(parts) => {
+                joined(f, parts.iter().map(|(len, weight)| format!("{}:{weight}", of_bytes(*len))))
+            }
             Self::File(path) => write!(f, "file:{}", path.display()),
         }
     }

@@ -13,7 +13,7 @@ pub struct TextError {
 }
 
 impl TextError {
-    pub(super) fn new(what: &'static str, expected: &'static str) -> Self {
+    pub(in crate::bench) fn new(what: &'static str, expected: &'static str) -> Self {
         Self { what, expected }
     }
 }
@@ -52,6 +52,11 @@ pub(super) fn of_bytes(bytes: u64) -> String {
 
 /// A finite number above 0, with the factors `k` and `M`.
 pub(super) fn positive(text: &str) -> Option<f64> {
+    positive_or_zero(text).filter(|number| *number > 0.0)
+}
+
+/// The same, or 0.
+pub(in crate::bench) fn positive_or_zero(text: &str) -> Option<f64> {
     let text = text.trim();
     let (number, factor) = match text.strip_suffix('k').map(|rest| (rest, 1e3)) {
         Some(split) => split,
@@ -60,7 +65,7 @@ pub(super) fn positive(text: &str) -> Option<f64> {
     // Only what is written as a number: `inf` and `NaN` are not.
     let is_plain = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let number: f64 = number.parse().ok().filter(|_| is_plain)?;
-    Some(number * factor).filter(|number| *number > 0.0 && number.is_finite())
+    Some(number * factor).filter(|number| number.is_finite())
 }
 
 /// Joins what is written with commas in between.
@@ -122,9 +127,15 @@ mod tests {
 
     #[test]
     fn numbers_are_finite_and_above_nothing() {
-        for (text, expected) in
-            [("0.5", Some(0.5)), ("5k", Some(5_000.0)), ("2M", Some(2e6)), ("0", None), ("inf", None), ("NaN", None), ("-1", None)]
-        {
+        for (text, expected) in [
+            ("0.5", Some(0.5)),
+            ("5k", Some(5_000.0)),
+            ("2M", Some(2e6)),
+            ("0", None),
+            ("inf", None),
+            ("NaN", None),
+            ("-1", None),
+        ] {
             assert_eq!(positive(text), expected, "{text}");
         }
     }
