@@ -53,7 +53,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Receive(args) => receive::run(args).await,
             Command::Info(args) => info::run(args).await,
             Command::Emulator(args) => emulator::run(*args).await,
-            Command::Bench(args) => bench::run(*args).await,
+            Command::Bench(args) => Box::pin(bench::run(*args)).await,
         }
     });
     // A thread may still be waiting for the input: the process ends without it.

@@ -158,7 +158,7 @@ impl Emulator {
     /// The stream is dropped, and the client sees it end. Everything accepted before stays.
     pub async fn serve<S>(&self, stream: S)
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        S: AsyncRead + AsyncWrite + Send + Unpin,
     {
         self.admit(Origin::default(), ready(Ok(stream))).await;
     }
@@ -166,7 +166,7 @@ impl Emulator {
     /// Serves what `opening` leads to, unless there are too many connections or that fails.
     async fn admit<S>(&self, origin: Origin, opening: impl Future<Output = io::Result<S>>)
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        S: AsyncRead + AsyncWrite + Send + Unpin,
     {
         let Some(_place) = Place::take(&self.shared) else {
             self.shared.store().totals.refused_connections += 1;
@@ -174,7 +174,7 @@ impl Emulator {
         };
         let mut ending = self.shared.is_ended.subscribe();
         let served = async {
-            let stream = match opening.await {
+            let mut stream = match opening.await {
                 Ok(stream) => stream,
                 Err(error) => return self.report_refused(origin, error.to_string()),
             };
@@ -182,7 +182,7 @@ impl Emulator {
             match shared.namespace.limits.round_trip_time {
                 Duration::ZERO => connection::serve(stream, shared, number, origin).await,
                 far => {
-                    let (near, carrying) = distance::put_between(stream, far / 2);
+                    let (near, carrying) = distance::put_between(&mut stream, far / 2);
                     tokio::join!(connection::serve(near, shared, number, origin), carrying);
                 }
             }

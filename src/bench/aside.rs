@@ -115,7 +115,7 @@ impl LocalHub {
         let aside = Aside::start("emulator")?;
         let (told, heard) = mpsc::channel();
         let served = emulator.clone();
-        aside.handle().spawn(async move {
+        aside.handle().spawn(Box::pin(async move {
             let listening = served.listen("127.0.0.1:0").await;
             let connection_string = listening.as_ref().map(|listening| listening.connection_string(None));
             let _ = told.send(connection_string.map_err(|error| io::Error::from(error.kind())));
@@ -123,7 +123,7 @@ impl LocalHub {
             if let Ok(_listening) = listening {
                 std::future::pending::<()>().await;
             }
-        });
+        }) as std::pin::Pin<Box<dyn Future<Output = ()> + Send>>);
         let text = heard.recv().map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))??;
         let connection_string = ConnectionString::parse(&text)?;
         let threads = aside.threads().clone();

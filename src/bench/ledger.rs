@@ -162,7 +162,7 @@ mod tests {
             ledger.arrive(partition, &mark(0, route, sequence));
         }
         assert_eq!(ledger.received().out_of_order, 0);
-        ledger.arrive(0, &mark(0, 1, 1));
+        ledger.arrive(0, &mark(0, 1, 0));
         assert_eq!(ledger.received().out_of_order, 1);
     }
 

@@ -76,7 +76,7 @@ mod tests {
     fn a_rate_of_bytes_goes_by_the_events_sizes() {
         let due = times("1MiB/s", false, (0, 1), 1_025);
         assert_eq!(due[1_024], Duration::from_secs(1));
-        assert_eq!(due[1], Duration::from_nanos(976_563));
+        assert_eq!(due[1], Duration::from_nanos(976_562));
     }
 
     #[test]

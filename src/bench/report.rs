@@ -3,6 +3,8 @@
 pub(super) mod csv;
 pub(super) mod hdr;
 pub(super) mod html;
+#[cfg(test)]
+mod tests;
 pub(super) mod text;
 
 use serde::{Deserialize, Serialize};

@@ -7,6 +7,7 @@ mod reading;
 mod tally;
 
 use std::hash::{BuildHasher, RandomState};
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,13 @@ pub use tally::{Outcome, SendFailure};
 
 /// How often it is told how a round goes.
 const SECOND: Duration = Duration::from_secs(1);
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Tasks of one type: what a runtime takes to run one is there once.
+fn boxed(task: impl Future<Output = ()> + Send + 'static) -> Task {
+    Box::pin(task)
+}
 
 /// Why nothing was measured.
 #[derive(Debug, thiserror::Error)]
@@ -173,7 +181,7 @@ impl Bench {
         let mut watch = Watch::new(&self.target, links.connections, tally.clone(), start + workload.warm_up);
         let mut lanes = JoinSet::new();
         for (number, senders) in (0..).zip(links.senders) {
-            lanes.spawn(Lane::new(shared.clone(), number, senders).run());
+            lanes.spawn(boxed(Lane::new(shared.clone(), number, senders).run()));
         }
         watch.until_all_end(lanes, &self.stop, on_second).await;
         let (arrival, reader_failure) = match readers {

@@ -15,20 +15,19 @@ const MAX_UNDER_WAY: usize = 64 * 1_048_576;
 /// Bytes that one read may bring.
 const READ_LEN: usize = 256 * 1_024;
 
+/// What is carried: by reference, so that there is one of this code for every kind of stream.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 /// The end of `stream` that is as far away as `one_way` says, and what carries the bytes between the two: it has to be polled,
 /// and is over when all that the near end said has arrived, or the far one has gone.
-pub(super) fn put_between<S>(stream: S, one_way: Duration) -> (DuplexStream, impl Future<Output = ()>)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+pub(super) fn put_between(stream: &mut dyn Stream, one_way: Duration) -> (DuplexStream, impl Future<Output = ()>) {
     let (near, far) = tokio::io::duplex(DUPLEX_LEN);
     (near, carry_both(stream, far, one_way))
 }
 
-async fn carry_both<S>(stream: S, far: DuplexStream, one_way: Duration)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+async fn carry_both(stream: &mut dyn Stream, far: DuplexStream, one_way: Duration) {
     let ((from_peer, to_peer), (from_near, to_near)) = (split(stream), split(far));
     let coming = async {
         let _ = carry(from_peer, to_near, one_way).await;
@@ -86,9 +85,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn bytes_and_ends_arrive_later_and_in_order() {
-        let (mut peer, stream) = tokio::io::duplex(1_000);
-        let (mut near, carrying) = put_between(stream, Duration::from_millis(10));
-        let carrying = tokio::spawn(carrying);
+        let (mut peer, mut stream) = tokio::io::duplex(1_000);
+        let (near, carrying) = put_between(&mut stream, Duration::from_millis(10));
+        tokio::join!(carrying, talk(near, &mut peer));
+    }
+
+    async fn talk(mut near: DuplexStream, peer: &mut DuplexStream) {
         let start = clock::now();
         peer.write_all(b"first").await.unwrap();
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -100,20 +102,17 @@ mod tests {
         assert_eq!((&read, clock::now().duration_since(start).as_millis()), (b"firstsecond", 15));
         near.write_all(b"answer").await.unwrap();
         drop(near);
-        let mut answer = Vec::new();
-        peer.read_to_end(&mut answer).await.unwrap();
-        assert_eq!((&*answer, clock::now().duration_since(start).as_millis()), (&b"answer"[..], 25));
-        carrying.await.unwrap();
+        let mut answer = [0; 6];
+        peer.read_exact(&mut answer).await.unwrap();
+        assert_eq!((&answer[..], clock::now().duration_since(start).as_millis()), (&b"answer"[..], 25));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_goes_is_seen_to_go() {
-        let (peer, stream) = tokio::io::duplex(1_000);
-        let (mut near, carrying) = put_between(stream, Duration::from_millis(10));
-        let carrying = tokio::spawn(carrying);
+        let (peer, mut stream) = tokio::io::duplex(1_000);
+        let (mut near, carrying) = put_between(&mut stream, Duration::from_millis(10));
         drop(peer);
-        assert_eq!(near.read(&mut [0]).await.unwrap(), 0);
-        drop(near);
-        carrying.await.unwrap();
+        let leave = async move { assert_eq!(near.read(&mut [0]).await.unwrap(), 0) };
+        tokio::join!(carrying, leave);
     }
 }

@@ -154,3 +154,33 @@ async fn a_hub_that_falls_silent_is_given_up_on_request() {
     assert_eq!(ends.unknown, 1);
     assert_eq!(ends.accepted + ends.not_sent + ends.unknown, ends.offered);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_that_is_far_away_shows_in_every_latency() {
+    let emulator = hub().round_trip_time(Duration::from_millis(40)).build().expect("it can be built");
+    let workload = Workload { in_flight: 16, receive: true, ..paced() };
+    let round = round(&emulator, &workload).await;
+    for latency in [&round.intended, &round.sent, &round.arrival] {
+        let latency = latency.as_ref().expect("it is measured");
+        assert!(latency.p50_us >= 40e3 && latency.max_us < 50e3, "{latency:?}");
+    }
+    assert_eq!((round.ends.accepted, round.missed), (1_000, 0));
+    // One at a time, there is no more than one in a round trip; what was due in between is missed.
+    let one = crate::round(&emulator, &paced()).await;
+    assert!((200..=260).contains(&one.ends.accepted), "{:?}", one.ends);
+    assert!(one.missed > 700 && p99(one.intended.as_ref()) > 40.0, "{one:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttling_and_missing_credit_are_told() {
+    let emulator = hub().throughput_units(1).build().expect("it can be built");
+    let workload = Workload { rate: "2000/s".parse().ok(), duration: Some(Duration::from_secs(8)), ..workload() };
+    let throttled = round(&emulator, &workload).await;
+    assert!(throttled.throttles > 0 && throttled.throttled_secs > 0.0, "{throttled:?}");
+    let ends = throttled.ends;
+    assert_eq!(ends.accepted + ends.rejected + ends.not_sent + ends.unknown, ends.offered);
+    assert!(ends.accepted <= 9_100, "{ends:?}");
+    let emulator = hub().link_credit(1).round_trip_time(Duration::from_millis(20)).build().expect("it can be built");
+    let waiting = round(&emulator, &Workload { in_flight: 16, ..paced() }).await;
+    assert!(waiting.credit_waits > 100, "{}", waiting.credit_waits);
+}

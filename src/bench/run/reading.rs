@@ -4,8 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use super::boxed;
 use super::tally::Tally;
 use crate::bench::latency::{Latencies, Latency};
 use crate::bench::mark::Mark;
@@ -62,8 +64,9 @@ impl Attached {
     pub(super) async fn attach(target: &Target) -> Result<Self, Error> {
         let (on, _) = target.readers();
         let target = target.clone();
-        let attaching = on.spawn(async move { attach(&target).await });
-        let (connection, receivers) = attaching.await.unwrap_or(Err(Error::ShutDown))?;
+        let (told, attached) = oneshot::channel();
+        on.spawn(boxed(async move { drop(told.send(attach(&target).await)) }));
+        let (connection, receivers) = attached.await.unwrap_or(Err(Error::ShutDown))?;
         Ok(Self { connection, receivers, on })
     }
 
@@ -73,7 +76,7 @@ impl Attached {
         let shared = Shared { run, start, warm_up, tally, arrivals: Arc::new(Mutex::new(arrivals)) };
         let mut tasks = JoinSet::new();
         for (partition, receiver) in self.receivers {
-            tasks.spawn_on(read(partition, receiver, shared.clone()), &self.on);
+            tasks.spawn_on(boxed(read(partition, receiver, shared.clone())), &self.on);
         }
         Readers { connection: self.connection, tasks, shared, on: self.on }
     }
@@ -136,7 +139,7 @@ impl Readers {
         self.tasks.abort_all();
         let connection = self.connection.clone();
         // Its task is there.
-        let _ = self.on.spawn(async move { connection.close().await }).await;
+        let _ = self.on.spawn(boxed(async move { connection.close().await })).await;
         let arrivals = self.shared.arrivals();
         (arrivals.latencies.summary(), arrivals.failure.clone())
     }

@@ -8,8 +8,11 @@ use crate::cli::{output, shown};
 use crate::emulator::Emulator;
 use crate::{Options, Retry};
 
-/// What an emulator keeps for readers: some may be slower than the publisher for a while.
-const RETENTION_LEN: u64 = 1 << 30;
+/// What an emulator keeps: little, so that all of its memory has been touched when the warm-up is over, which costs more than
+/// what is read into it.
+const RETENTION_LEN: u64 = 64 << 20;
+/// The same with readers: some may be slower than the publisher for a while.
+const RETENTION_FOR_READERS_LEN: u64 = 1 << 30;
 
 pub(super) fn workload(args: &BenchArgs) -> Result<Workload, Failure> {
     let BenchArgs { what, pace, judged, .. } = args;
@@ -52,7 +55,7 @@ pub(super) struct Ground {
 impl Ground {
     /// Nothing is connected yet; a hub in this process is started.
     pub(super) fn new(args: &BenchArgs) -> Result<Self, Failure> {
-        let (target, description, hub) = target(&args.against)?;
+        let (target, description, hub) = target(&args.against, args.pace.receive)?;
         let failed = |error: std::io::Error| Failure::configuration(format!("cannot start a thread: {error}"));
         let aside = args.pace.receive.then(|| Aside::start("readers")).transpose().map_err(failed)?;
         let target = match &aside {
@@ -84,12 +87,12 @@ pub(super) fn options(against: &Against) -> String {
     words.join(" ")
 }
 
-fn target(against: &Against) -> Result<(Target, String, Option<LocalHub>), Failure> {
+fn target(against: &Against, is_read: bool) -> Result<(Target, String, Option<LocalHub>), Failure> {
     let retry = Retry::default().attempts(against.retries);
     if against.sink || against.emulator {
         let event_hub = settings::local_event_hub(&against.to)?;
         let options = settings::options(&against.to, "localhost", against.timeout)?.retry(retry);
-        let (hub, description) = local(against, &event_hub)?;
+        let (hub, description) = local(against, &event_hub, is_read)?;
         return Ok((hub.target(event_hub, &options), description, Some(hub)));
     }
     let Network { connection_string, event_hub, source } = settings::network(&against.to)?;
@@ -108,12 +111,13 @@ fn way(against: &Against) -> &'static str {
     }
 }
 
-fn local(against: &Against, event_hub: &str) -> Result<(LocalHub, String), Failure> {
+fn local(against: &Against, event_hub: &str, is_read: bool) -> Result<(LocalHub, String), Failure> {
     let failed = |error: LocalHubError| Failure::configuration(error.to_string());
     if against.sink {
         return Ok((LocalHub::sink().map_err(failed)?, "a sink in this process, over loopback TCP".to_owned()));
     }
-    let mut builder = Emulator::builder().event_hub(event_hub, against.partitions).retention_bytes(RETENTION_LEN);
+    let retention_len = if is_read { RETENTION_FOR_READERS_LEN } else { RETENTION_LEN };
+    let mut builder = Emulator::builder().event_hub(event_hub, against.partitions).retention_bytes(retention_len);
     let mut description = format!("an emulator in this process, over loopback TCP, {} partitions", against.partitions);
     if let Some(rtt) = against.rtt {
         builder = builder.round_trip_time(rtt);
