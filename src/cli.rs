@@ -4,6 +4,7 @@
 //! in `docs/command-line.md`.
 
 mod args;
+mod bench;
 mod connection_string;
 mod decode;
 mod doctor;
@@ -62,6 +63,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::ConnectionString(args) => connection_string::run(&args),
             Command::Partition(args) => partition::run(&args).await,
             Command::Emulator(args) => emulator::run(*args).await,
+            Command::Bench(args) => Box::pin(bench::run(*args)).await,
         }
     });
     // A thread may still be waiting for the input: the process ends without it.

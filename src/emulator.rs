@@ -38,6 +38,7 @@ mod answer;
 mod builder;
 mod cbs;
 mod connection;
+mod distance;
 mod faults;
 mod health;
 #[cfg_attr(not(feature = "websocket"), allow(dead_code, reason = "headers are for WebSocket alone"))]
@@ -64,7 +65,7 @@ use std::future::ready;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::sync::watch;
@@ -157,7 +158,7 @@ impl Emulator {
     /// The stream is dropped, and the client sees it end. Everything accepted before stays.
     pub async fn serve<S>(&self, stream: S)
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        S: AsyncRead + AsyncWrite + Send + Unpin,
     {
         self.admit(Origin::default(), ready(Ok(stream))).await;
     }
@@ -165,7 +166,7 @@ impl Emulator {
     /// Serves what `opening` leads to, unless there are too many connections or that fails.
     async fn admit<S>(&self, origin: Origin, opening: impl Future<Output = io::Result<S>>)
     where
-        S: AsyncRead + AsyncWrite + Unpin,
+        S: AsyncRead + AsyncWrite + Send + Unpin,
     {
         let Some(_place) = Place::take(&self.shared) else {
             self.shared.store().totals.refused_connections += 1;
@@ -173,12 +174,18 @@ impl Emulator {
         };
         let mut ending = self.shared.is_ended.subscribe();
         let served = async {
-            let stream = match opening.await {
+            let mut stream = match opening.await {
                 Ok(stream) => stream,
                 Err(error) => return self.report_refused(origin, error.to_string()),
             };
-            let number = self.shared.count_connection();
-            connection::serve(stream, Arc::clone(&self.shared), number, origin).await;
+            let (number, shared) = (self.shared.count_connection(), Arc::clone(&self.shared));
+            match shared.namespace.limits.round_trip_time {
+                Duration::ZERO => connection::serve(stream, shared, number, origin).await,
+                far => {
+                    let (near, carrying) = distance::put_between(&mut stream, far / 2);
+                    tokio::join!(connection::serve(near, shared, number, origin), carrying);
+                }
+            }
         };
         tokio::select! {
             biased;

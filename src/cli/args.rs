@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::bench;
 use super::decode::Form;
 use super::receive::{format, from, from::From};
 use super::rule::{self, RuleArg};
@@ -32,6 +33,7 @@ Exit codes:
     6  the hub could not be reached, or did not answer in time; safe to send again
     7  some outcomes are unknown; sending again may store events twice: decide
     8  what `hubwire decode` was given is malformed
+    9  a limit of `bench` is broken: --fail-if
   130  ended by Ctrl-C (143 by SIGTERM)";
 
 const SEND_EXAMPLES: &str = r#"Examples:
@@ -131,6 +133,13 @@ pub(super) enum Command {
     /// Ctrl-C or SIGTERM.
     #[command(after_help = EMULATOR_EXAMPLES)]
     Emulator(Box<EmulatorArgs>),
+    /// Measure throughput and latency: of a hub, of an emulator, or of the client alone.
+    ///
+    /// Publishes a workload as fast as possible, or at a rate; tells what became of every event, latencies from the time
+    /// events were due and from when they were sent, CPU, memory, and the throughput units that the rate needs. It ends
+    /// after 10 s unless --duration, --events or --bytes say otherwise. See docs/benchmarking.md.
+    #[command(after_help = bench::args::EXAMPLES, after_long_help = format!("{}\n\n{EXIT_CODES}", bench::args::EXAMPLES))]
+    Bench(Box<bench::args::BenchArgs>),
 }
 
 /// Which event hub, and by what right.
@@ -457,6 +466,10 @@ pub(super) struct EmulatorArgs {
     #[arg(long, value_name = "UNITS")]
     pub(super) throughput_units: Option<u32>,
 
+    /// Be so far away: bytes arrive half of it later, either way
+    #[arg(long, value_name = "SPAN", value_parser = time)]
+    pub(super) rtt: Option<Duration>,
+
     /// Cut off a peer that is silent for so long [default: 4m]
     #[arg(long, value_name = "SPAN", value_parser = time)]
     pub(super) idle_timeout: Option<Duration>,
@@ -527,7 +540,7 @@ pub(super) enum EmulatedTier {
     Premium,
 }
 
-fn property(text: &str) -> Result<(String, String), String> {
+pub(super) fn property(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("expected NAME=VALUE".to_owned()),
@@ -564,7 +577,7 @@ fn hub(text: &str) -> Result<(String, u32), String> {
 }
 
 /// Bytes: a whole number, alone or with `B`, `KiB` or `MiB` or `GiB`, in whatever case.
-fn size(text: &str) -> Result<u64, String> {
+pub(super) fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = split_unit(text);
     let unit = match unit.to_ascii_lowercase().as_str() {
         "" | "b" => 1,
@@ -578,7 +591,7 @@ fn size(text: &str) -> Result<u64, String> {
 }
 
 /// A span such as `500ms`, `30s`, `2m` or `1m 30s`.
-fn time(text: &str) -> Result<Duration, String> {
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     let span = humantime::parse_duration(text).ok().filter(|span| !span.is_zero());
     span.ok_or_else(|| "expected a time such as 500ms, 30s or 2m; more than 0".to_owned())
 }

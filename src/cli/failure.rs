@@ -12,6 +12,8 @@ pub(super) enum Kind {
     Input,
     /// The connection string or another setting is wrong.
     Configuration,
+    /// A figure is beyond a limit that was set.
+    Limit,
     /// The network, or the peer in a way that may pass. Nothing was stored of what this stopped.
     Unreachable,
     /// The hub's no, which stays a no until somebody changes something.
@@ -39,6 +41,7 @@ impl Kind {
             Self::Unreachable => 6,
             Self::UnknownOutcome => 7,
             Self::Malformed => 8,
+            Self::Limit => 9,
             // A shell's own: 128 and the signal's number.
             Self::Interrupted => 130,
             Self::Terminated => 143,
@@ -55,6 +58,7 @@ impl Kind {
             Self::Unreachable => "unreachable",
             Self::UnknownOutcome => "unknown_outcome",
             Self::Malformed => "malformed",
+            Self::Limit => "limit",
             Self::Interrupted => "interrupted",
             Self::Terminated => "terminated",
         }
@@ -213,9 +217,19 @@ mod tests {
     #[test]
     fn kinds_and_codes_belong_together() {
         use Kind::*;
-        let kinds =
-            [Input, Configuration, Refused, Rejected, Unreachable, UnknownOutcome, Malformed, Interrupted, Terminated];
+        let kinds = [
+            Input,
+            Configuration,
+            Refused,
+            Rejected,
+            Unreachable,
+            UnknownOutcome,
+            Malformed,
+            Limit,
+            Interrupted,
+            Terminated,
+        ];
         let codes = kinds.map(Kind::exit_code);
-        assert_eq!(codes, [2, 3, 4, 5, 6, 7, 8, 130, 143]);
+        assert_eq!(codes, [2, 3, 4, 5, 6, 7, 8, 9, 130, 143]);
     }
 }

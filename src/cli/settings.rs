@@ -63,10 +63,14 @@ pub(super) fn destination(args: &SendArgs) -> Result<Destination, Failure> {
         let Network { connection_string, event_hub, source } = network(&args.to)?;
         return Ok(Destination::Network { connection_string: Box::new(connection_string), event_hub, source });
     }
-    refuse_argument(&args.to)?;
-    let named = NamedHub::of(&args.to)?;
-    let event_hub = named.map_or_else(|| DEFAULT_EVENT_HUB.to_owned(), |named| named.name);
-    Ok(Destination::Emulator { event_hub })
+    Ok(Destination::Emulator { event_hub: local_event_hub(&args.to)? })
+}
+
+/// The event hub of an emulator in this process, or of what stands in for one.
+pub(super) fn local_event_hub(to: &WhereTo) -> Result<String, Failure> {
+    refuse_argument(to)?;
+    let named = NamedHub::of(to)?;
+    Ok(named.map_or_else(|| DEFAULT_EVENT_HUB.to_owned(), |named| named.name))
 }
 
 /// A hub at the end of a network.

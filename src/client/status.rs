@@ -149,6 +149,8 @@ pub struct Counters {
     pub unknown_batches: u64,
     /// Times that a batch was sent again.
     pub retried: u64,
+    /// Batches that found their link without credit: they had to wait for the hub.
+    pub credit_waits: u64,
     /// Links and connections that were lost and came back.
     pub recovered: u64,
     /// Batches without an outcome yet.
@@ -178,6 +180,7 @@ struct Cells {
     not_sent_batches: AtomicU64,
     unknown_batches: AtomicU64,
     retried: AtomicU64,
+    credit_waits: AtomicU64,
     recovered: AtomicU64,
     in_flight_batches: AtomicU64,
     in_flight_bytes: AtomicU64,
@@ -243,6 +246,10 @@ impl Status {
         add(&self.cells.retried, 1);
     }
 
+    pub(super) fn waits_for_credit(&self) {
+        add(&self.cells.credit_waits, 1);
+    }
+
     pub(super) fn recovered(&self) {
         add(&self.cells.recovered, 1);
     }
@@ -268,6 +275,7 @@ impl Status {
             not_sent_batches: get(&cells.not_sent_batches),
             unknown_batches: get(&cells.unknown_batches),
             retried: get(&cells.retried),
+            credit_waits: get(&cells.credit_waits),
             recovered: get(&cells.recovered),
             in_flight_batches: get(&cells.in_flight_batches),
             in_flight_bytes: get(&cells.in_flight_bytes),

@@ -309,6 +309,14 @@ impl Builder {
         self
     }
 
+    /// How long it takes to the namespace and back: bytes arrive half of it later, either way. Default: no time.
+    ///
+    /// Timers go by milliseconds.
+    pub fn round_trip_time(mut self, time: Duration) -> Self {
+        self.limits.round_trip_time = time;
+        self
+    }
+
     /// Whether [`Emulator::listen`] and its siblings take addresses that other machines can reach. Default: no.
     ///
     /// Without TLS, keys do not cross the network, but signed tokens and events do, readable to all.

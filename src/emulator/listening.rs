@@ -138,7 +138,7 @@ impl Emulator {
     #[cfg(feature = "tls")]
     pub async fn serve_tls<S>(&self, stream: S, identity: &TlsIdentity)
     where
-        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin,
     {
         let origin = Origin { transport: Transport::Tls, peer_addr: None };
         self.admit(origin, in_time(identity.accept(stream))).await;
@@ -151,7 +151,7 @@ impl Emulator {
     #[cfg(feature = "websocket")]
     pub async fn serve_websocket<S>(&self, stream: S)
     where
-        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin,
     {
         let origin = Origin { transport: Transport::WebSocket, peer_addr: None };
         self.admit(origin, in_time(upgrade::accept(stream))).await;

@@ -38,6 +38,8 @@ pub(super) struct Limits {
     pub(super) linkless_timeout: Duration,
     /// The same after its open.
     pub(super) first_link_timeout: Duration,
+    /// There and back.
+    pub(super) round_trip_time: Duration,
     pub(super) retention: Retention,
 }
 
@@ -87,6 +89,7 @@ impl Default for Limits {
             link_idle_timeout: Duration::from_secs(600),
             linkless_timeout: Duration::from_secs(300),
             first_link_timeout: Duration::from_secs(60),
+            round_trip_time: Duration::ZERO,
             retention: Retention { age: Duration::from_secs(3_600), bytes: 256 << 20, events: u64::MAX },
         }
     }

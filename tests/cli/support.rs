@@ -112,6 +112,26 @@ impl Running {
         Self { child, stdout, introduction: Vec::new() }
     }
 
+    /// Starts `hubwire bench`.
+    #[cfg(unix)]
+    pub(crate) fn bench(args: &[&str]) -> Self {
+        let mut child = command(&[&["bench"], args].concat(), &[]).spawn().unwrap();
+        let stdout = child.stdout.take().map(BufReader::new);
+        Self { child, stdout, introduction: Vec::new() }
+    }
+
+    /// Reads standard error until a line has `words` in it.
+    #[cfg(unix)]
+    pub(crate) fn until_told(&mut self, words: &str) {
+        let mut stderr = BufReader::with_capacity(1, self.child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains(words) {
+            line.clear();
+            assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "ended without {words:?}");
+        }
+        self.child.stderr = Some(stderr.into_inner());
+    }
+
     /// The same with standard output to the file `path`.
     pub(crate) fn emulator_into(path: &str, args: &[&str]) -> Self {
         let args = [&["emulator", "--listen", "127.0.0.1:0"], args].concat();

@@ -105,6 +105,73 @@ fn without_secrets() -> Shown {
     ]
 }
 
+/// What is measured, against a namespace with a key.
+async fn of_the_bench(emulator: &Emulator) -> Shown {
+    use hubwire::bench::{
+        Aside, Bench, BenchError, Bodies, Column, Comparison, Figure, Held, Keys, Limit, LocalHub, LocalHubError,
+        Outcome, Rank, Report, Route, Schedule, Search, SendFailure, Sizes, Step, Stop, Target, Unit, Verdict,
+        Workload,
+    };
+    let [with_key, _] = connection_strings();
+    let connection_string = ConnectionString::parse(&with_key).expect("well-formed");
+    let namespace = emulator.clone();
+    let options = Options::default().http_proxy(format!("http://user:{KEY}@proxy.example:3128"));
+    let target = Target::over(move || namespace.connect(), &connection_string, HUB, &options);
+    let warm_up = std::time::Duration::ZERO;
+    let workload = Workload { events: Some(10), receive: true, warm_up, ..Workload::default() };
+    let mut bench = Bench::new(target.clone(), "an emulator");
+    let report = bench.run(&workload, |_| {}).await.expect("it runs");
+    let round = &report.rounds[0];
+    let comparison = Comparison::of(&report, &report);
+    let latency = round.sent.clone().expect("events were sent");
+    let not_read = Workload { sizes: Sizes::File("/no/such/file".into()), ..workload.clone() };
+    let hub = LocalHub::emulator(emulator.clone()).expect("it starts");
+    let step = Step { rate: 1.0, accepted_per_sec: 1.0, p99_us: 1.0, broken: None };
+    let failure = SendFailure { outcome: Outcome::NotSent, condition: None, message: String::new() };
+    vec![
+        ("Target", shown(&target)),
+        ("Workload", shown(&workload) + &workload.to_string()),
+        ("WorkloadError", shown(&Workload { links: 0, ..workload.clone() }.check().expect_err("no link"))),
+        ("MaterialError", shown(&bench.run(&not_read, |_| {}).await.expect_err("no file"))),
+        ("BenchError", shown(&BenchError::Stopped)),
+        ("Bench", shown(&bench)),
+        ("Report", shown(&report) + &report.to_string() + &report.to_json() + &report.to_html() + &report.to_hdr_log()),
+        ("ReportError", shown(&Report::from_json(KEY).expect_err("no report"))),
+        ("Round", shown(round)),
+        ("Second", shown(&round.seconds)),
+        ("Ends", shown(&round.ends)),
+        ("Latency", shown(&latency)),
+        ("Received", shown(&round.received)),
+        ("Machine", shown(&report.machine)),
+        ("Comparison", shown(&comparison) + &comparison.to_string()),
+        ("Change", shown(&comparison.changes)),
+        ("Verdict", shown(&Verdict::Better)),
+        ("Limit", shown(&"p99>1ms".parse::<Limit>())),
+        ("Held", shown(&Held::Yes)),
+        ("Figure", shown(&Figure::Rate)),
+        ("Column", shown(&Column::Sent)),
+        ("Rank", shown(&Rank::P50)),
+        ("Search", shown(&Search::from(1.0, 0.1))),
+        ("Step", shown(&step)),
+        ("Outcome", shown(&Outcome::Unknown)),
+        ("SendFailure", shown(&failure)),
+        ("Stop", shown(&Stop::default())),
+        ("Aside", shown(&Aside::start("aside").expect("a thread"))),
+        ("LocalHub", shown(&hub)),
+        ("LocalHubError", shown(&LocalHubError::System(std::io::ErrorKind::AddrInUse.into()))),
+        ("Sizes", shown(&workload.sizes)),
+        ("Bodies", shown(&Bodies::Random)),
+        ("Keys", shown(&Keys::None)),
+        ("Route", shown(&Route::Hub)),
+        ("Schedule", shown(&Schedule::steady(1.0))),
+        ("Unit", shown(&Unit::Events)),
+        (
+            "TextError",
+            shown(&KEY.parse::<Sizes>().expect_err("no size")) + &KEY.parse::<Limit>().expect_err("none").to_string(),
+        ),
+    ]
+}
+
 async fn of_the_client(emulator: &Emulator) -> Shown {
     let [with_key, with_token] = connection_strings();
     let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -229,6 +296,7 @@ async fn no_public_type_shows_a_secret() {
     let emulator = builder().build().expect("it can be built");
     let mut shown_types = of_the_wire();
     shown_types.extend(of_the_client(&emulator).await);
+    shown_types.extend(of_the_bench(&emulator).await);
     shown_types.extend(of_the_emulator(&emulator).await);
     shown_types.extend(activities().await);
     for (name, text) in &shown_types {

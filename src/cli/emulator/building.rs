@@ -90,6 +90,7 @@ fn limited(mut builder: Builder, args: &EmulatorArgs) -> Builder {
     builder = set_time(builder, args.idle_timeout, Builder::idle_timeout);
     builder = set_time(builder, args.link_idle_timeout, Builder::link_idle_timeout);
     builder = set_time(builder, args.linkless_timeout, Builder::linkless_timeout);
+    builder = set_time(builder, args.rtt, Builder::round_trip_time);
     match args.throughput_units {
         Some(units) => builder.throughput_units(units),
         None => builder,

@@ -204,6 +204,9 @@ impl Driver {
             let cause = cause.clone();
             return self.settle_request(request, Settlement::NotSent(cause));
         }
+        if slot.takes_at_once().is_some_and(|link| self.pump.engine.credit(link) == 0) {
+            self.status.waits_for_credit();
+        }
         // Nobody is before it: it need not stand in line.
         let handed = slot.takes_at_once().filter(|&link| self.pump.engine.send(link, outgoing(&request)).is_ok());
         let is_handed = handed.is_some();

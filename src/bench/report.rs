@@ -1,0 +1,507 @@
+//! What a run came to: every figure with its unit in its name.
+
+pub(super) mod csv;
+pub(super) mod hdr;
+pub(super) mod html;
+#[cfg(test)]
+mod tests;
+pub(super) mod text;
+
+use serde::{Deserialize, Serialize};
+
+use super::latency::Latency;
+use super::ledger::Received;
+use super::search::Step;
+use super::usage::Machine;
+use super::workload::Workload;
+
+/// The form of a saved report. A later one may not read.
+const FORMAT: u32 = 1;
+/// One throughput unit, in events and in bytes a second. Source: Azure's quotas of Event Hubs.
+const UNIT_EVENTS: f64 = 1_000.0;
+const UNIT_BYTES: f64 = 1_048_576.0;
+
+/// A whole run: what was asked for, on what, and its rounds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The form of this report.
+    pub format: u32,
+    /// hubwire's version.
+    pub version: String,
+    /// Whether it was built with debug assertions: its figures mean nothing then.
+    pub is_debug_build: bool,
+    /// When it began, RFC 3339.
+    pub started_at: String,
+    /// The machine.
+    pub machine: Machine,
+    /// Whom it was published to, in words; for the one who reads the report.
+    pub target: String,
+    /// The options of `hubwire bench` that lead there.
+    #[serde(default)]
+    pub target_options: String,
+    /// The event hub.
+    pub event_hub: String,
+    /// The workload.
+    pub workload: Workload,
+    /// The rounds, in the order they were run.
+    pub rounds: Vec<Round>,
+    /// The rates that were tried, if a maximum was looked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub search: Vec<Step>,
+    /// Why it ended before its time, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_early: Option<String>,
+}
+
+/// How events ended. The four ends add up to what was offered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ends {
+    /// Handed to the client.
+    pub offered: u64,
+    /// Stored by the hub.
+    pub accepted: u64,
+    /// Refused by the hub.
+    pub rejected: u64,
+    /// Certain not to be stored.
+    pub not_sent: u64,
+    /// Stored or not.
+    pub unknown: u64,
+}
+
+impl Ends {
+    /// What was not accepted.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.rejected + self.not_sent + self.unknown
+    }
+}
+
+/// What one round came to. The warm-up is in none of its figures but `warm_up`, and what is said of readers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Round {
+    /// From the end of the warm-up to the last outcome.
+    pub span_secs: f64,
+    /// How its events ended.
+    pub ends: Ends,
+    /// How those of the warm-up ended.
+    pub warm_up: Ends,
+    /// Were due while nothing could be sent, and not sent.
+    pub missed: u64,
+    /// Accepted batches.
+    pub batches: u64,
+    /// Bytes of the accepted events' bodies.
+    pub body_bytes: u64,
+    /// Bytes of the accepted messages.
+    pub message_bytes: u64,
+    /// What the accepted events are billed as: each is one for every 64 KiB, or part of it.
+    pub billed_events: u64,
+    /// From the time an event was due to its outcome; what was missed is in it. Without a rate nothing is ever due.
+    pub intended: Option<Latency>,
+    /// From the time a batch was handed over to its outcome.
+    pub sent: Option<Latency>,
+    /// From the time an event was due, or else packed, to its arrival at a reader.
+    pub arrival: Option<Latency>,
+    /// What readers found.
+    pub received: Option<Received>,
+    /// CPU of the publisher's thread; `None` where the system does not tell, or with more threads than one.
+    pub client_cpu_secs: Option<f64>,
+    /// CPU of the hub's threads, if it is in this process.
+    pub peer_cpu_secs: Option<f64>,
+    /// CPU of the readers' thread, if they have one.
+    pub reader_cpu_secs: Option<f64>,
+    /// The most memory that the process had, with all that is in it.
+    pub peak_rss_bytes: Option<u64>,
+    /// Times that the hub throttled a link.
+    pub throttles: u64,
+    /// How long links rested for it, on average.
+    pub throttled_secs: f64,
+    /// How long links waited for an outcome, their windows full, on average.
+    pub window_wait_secs: f64,
+    /// Batches that found their link without credit.
+    pub credit_waits: u64,
+    /// Times that a batch was sent again.
+    pub resent: u64,
+    /// Links, sessions and connections that were lost.
+    pub losses: u64,
+    /// Second by second.
+    pub seconds: Vec<Second>,
+}
+
+/// A second of a round, or what there was of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Second {
+    /// Its start, since the end of the warm-up; below 0 within it.
+    pub at_secs: f64,
+    /// Its length.
+    pub span_secs: f64,
+    /// Events accepted in it.
+    pub events: u64,
+    /// Bytes of their bodies.
+    pub body_bytes: u64,
+    /// Events that ended otherwise in it.
+    pub failed: u64,
+    /// Events missed in it.
+    pub missed: u64,
+    /// Latencies of the events whose outcomes came in it, from the time they were due, or else handed over.
+    pub p50_us: f64,
+    /// 99 %.
+    pub p99_us: f64,
+    /// The longest.
+    pub max_us: f64,
+    /// All of it: HdrHistogram V2, compressed, base64.
+    pub hdr_base64: String,
+    /// Batches without an outcome at its end.
+    pub in_flight: u64,
+    /// Batches that found their link without credit, in it.
+    pub credit_waits: u64,
+    /// Times that the hub throttled a link, in it.
+    pub throttles: u64,
+    /// CPU of the publisher's thread in it.
+    pub client_cpu_secs: Option<f64>,
+    /// Memory of the process at its end.
+    pub rss_bytes: Option<u64>,
+}
+
+impl Round {
+    /// Accepted events a second.
+    #[must_use]
+    pub fn events_per_sec(&self) -> f64 {
+        per(self.ends.accepted as f64, self.span_secs)
+    }
+
+    /// MiB of bodies a second.
+    #[must_use]
+    pub fn mib_per_sec(&self) -> f64 {
+        per(self.body_bytes as f64, self.span_secs) / UNIT_BYTES
+    }
+
+    /// What messages have beyond their events' bodies, as a share of these.
+    #[must_use]
+    pub fn overhead(&self) -> f64 {
+        per(self.message_bytes as f64, self.body_bytes as f64) - if self.body_bytes > 0 { 1.0 } else { 0.0 }
+    }
+
+    /// Events of a batch.
+    #[must_use]
+    pub fn events_per_batch(&self) -> f64 {
+        per(self.ends.accepted as f64, self.batches as f64)
+    }
+
+    /// Bytes of a batch's message.
+    #[must_use]
+    pub fn bytes_per_batch(&self) -> f64 {
+        per(self.message_bytes as f64, self.batches as f64)
+    }
+
+    /// The publisher's CPU for a million accepted events, in seconds.
+    #[must_use]
+    pub fn cpu_secs_per_million(&self) -> Option<f64> {
+        self.client_cpu_secs.filter(|_| self.ends.accepted > 0).map(|secs| secs * 1e6 / self.ends.accepted as f64)
+    }
+
+    /// Throughput units that its rate needs: 1,000 events or 1 MiB a second each, whichever takes more.
+    #[must_use]
+    pub fn throughput_units(&self) -> u64 {
+        let bytes_per_sec = per(self.message_bytes as f64, self.span_secs);
+        (self.events_per_sec() / UNIT_EVENTS).max(bytes_per_sec / UNIT_BYTES).ceil() as u64
+    }
+
+    /// What was not accepted, of what was offered.
+    #[must_use]
+    pub fn failed_share(&self) -> f64 {
+        per(self.ends.failed() as f64, self.ends.offered as f64)
+    }
+
+    /// The latency that cannot hide a stall: from the time events were due, or else from when they were sent.
+    #[must_use]
+    pub fn latency(&self) -> Option<&Latency> {
+        self.intended.as_ref().or(self.sent.as_ref())
+    }
+}
+
+/// How a workload is run on the command line.
+pub(crate) fn command(target_options: &str, workload: &Workload) -> String {
+    let blank = if target_options.is_empty() { "" } else { " " };
+    format!("hubwire bench {target_options}{blank}{workload}")
+}
+
+fn per(amount: f64, of: f64) -> f64 {
+    if of > 0.0 { amount / of } else { 0.0 }
+}
+
+/// What is wrong with a text that should be a report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// It is no report.
+    #[error("it is no report of `hubwire bench --output json`: {0}; save one anew")]
+    Json(#[from] serde_json::Error),
+    /// It is one of another version.
+    #[error("it is a report of format {found}, and {FORMAT} is read; save one anew with this version")]
+    Format {
+        /// Its format.
+        found: u32,
+    },
+    /// Nothing was measured.
+    #[error("it has no round; save a report of a run that got so far")]
+    NoRound,
+}
+
+impl Report {
+    /// A report without a round yet.
+    pub(super) fn new(workload: &Workload, target: impl Into<String>, event_hub: &str, started_at: String) -> Self {
+        Self {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            is_debug_build: cfg!(debug_assertions),
+            started_at,
+            machine: Machine::here(),
+            target: target.into(),
+            target_options: String::new(),
+            event_hub: event_hub.to_owned(),
+            workload: workload.clone(),
+            rounds: Vec::new(),
+            search: Vec::new(),
+            ended_early: None,
+        }
+    }
+
+    /// The command that repeats it.
+    #[must_use]
+    pub fn command(&self) -> String {
+        command(&self.target_options, &self.workload)
+    }
+
+    /// As JSON, one object.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Maps have text for keys, and numbers are finite.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Reads what [`to_json`](Self::to_json) wrote.
+    ///
+    /// # Errors
+    /// [`ReportError`] for anything else.
+    pub fn from_json(text: &str) -> Result<Self, ReportError> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        let Format { format } = serde_json::from_str(text)?;
+        if format != FORMAT {
+            return Err(ReportError::Format { found: format });
+        }
+        let report: Self = serde_json::from_str(text)?;
+        if report.rounds.is_empty() { Err(ReportError::NoRound) } else { Ok(report) }
+    }
+
+    /// As CSV: a line of names with units, and one for each round.
+    #[must_use]
+    pub fn to_csv(&self) -> String {
+        csv::written(self)
+    }
+
+    /// As an HDR log, an interval for each second, in microseconds as HdrHistogram's tools have it.
+    #[must_use]
+    pub fn to_hdr_log(&self) -> String {
+        hdr::written(self)
+    }
+
+    /// As a page that needs nothing beside itself: figures, and plots of latency and rate.
+    #[must_use]
+    pub fn to_html(&self) -> String {
+        html::written(self)
+    }
+
+    /// What `figure` is in each round; empty when it is not known of all.
+    #[must_use]
+    pub fn values(&self, figure: Figure) -> Vec<f64> {
+        let values: Option<Vec<f64>> = self.rounds.iter().map(|round| figure.of(round)).collect();
+        values.unwrap_or_default()
+    }
+
+    /// The round whose rate is the median: what stands for all of them.
+    #[must_use]
+    pub fn middle(&self) -> Option<&Round> {
+        let mut by_rate: Vec<&Round> = self.rounds.iter().collect();
+        by_rate.sort_by(|one, other| one.events_per_sec().total_cmp(&other.events_per_sec()));
+        by_rate.get((by_rate.len().max(1) - 1) / 2).copied()
+    }
+}
+
+/// A figure that runs are compared by, and limits are set on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "they are what their names say, and `names` says it again")]
+pub enum Figure {
+    Rate,
+    Mib,
+    Latency(Column, Rank),
+    Cpu,
+    Rss,
+    Errors,
+    Missed,
+    Lost,
+    Duplicates,
+    OutOfOrder,
+}
+
+/// Which latency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Column {
+    /// From the time an event was due, or without a rate from when it was sent.
+    Either,
+    /// From the time it was due.
+    Intended,
+    /// From the time it was sent.
+    Sent,
+    /// To a reader.
+    Arrival,
+}
+
+/// Which part of the events took no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "they are what their names say")]
+pub enum Rank {
+    P50,
+    P90,
+    P99,
+    P99_9,
+    P99_99,
+    Max,
+    Mean,
+}
+
+const RANKS: [(Rank, &str); 7] = [
+    (Rank::P50, "p50"),
+    (Rank::P90, "p90"),
+    (Rank::P99, "p99"),
+    (Rank::P99_9, "p99.9"),
+    (Rank::P99_99, "p99.99"),
+    (Rank::Max, "max"),
+    (Rank::Mean, "mean"),
+];
+const COLUMNS: [(Column, &str); 4] =
+    [(Column::Either, ""), (Column::Intended, "intended."), (Column::Sent, "sent."), (Column::Arrival, "arrival.")];
+const PLAIN: [(Figure, &str, &str, bool); 9] = [
+    (Figure::Rate, "rate", "events/s", true),
+    (Figure::Mib, "mib", "MiB/s", true),
+    (Figure::Cpu, "cpu", "CPU s/M events", false),
+    (Figure::Rss, "rss", "MiB", false),
+    (Figure::Errors, "errors", "%", false),
+    (Figure::Missed, "missed", "events", false),
+    (Figure::Lost, "lost", "events", false),
+    (Figure::Duplicates, "duplicates", "events", false),
+    (Figure::OutOfOrder, "out-of-order", "events", false),
+];
+
+impl Rank {
+    fn name(self) -> &'static str {
+        RANKS.iter().find(|(rank, _)| *rank == self).map_or("", |(_, name)| name)
+    }
+}
+
+impl Figure {
+    /// The one that is called `name`: `rate`, `mib`, `cpu`, `rss`, `errors`, `missed`, `lost`, `duplicates`, `out-of-order`,
+    /// or `p50` to `p99.99`, `max` and `mean`, alone or with `intended.`, `sent.` or `arrival.` before them.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        if let Some((figure, ..)) = PLAIN.iter().find(|(_, other, ..)| *other == name) {
+            return Some(*figure);
+        }
+        let (column, rank) = match name.split_once('.').filter(|(column, _)| !column.starts_with('p')) {
+            Some((column, rank)) => {
+                let is_it = |(_, prefix): &&(Column, &str)| prefix.strip_suffix('.') == Some(column);
+                (COLUMNS.iter().find(is_it)?.0, rank)
+            }
+            None => (Column::Either, name),
+        };
+        let (rank, _) = RANKS.iter().find(|(_, other)| *other == rank)?;
+        Some(Self::Latency(column, *rank))
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            Self::Latency(column, rank) => {
+                let prefix = COLUMNS.iter().find(|(other, _)| *other == column).map_or("", |(_, prefix)| prefix);
+                format!("{prefix}{}", rank.name())
+            }
+            plain => PLAIN.iter().find(|(other, ..)| *other == plain).map_or("", |(_, name, ..)| name).to_owned(),
+        }
+    }
+
+    /// The unit of its values.
+    #[must_use]
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Latency(..) => "ms",
+            plain => PLAIN.iter().find(|(other, ..)| *other == plain).map_or("", |(_, _, unit, _)| unit),
+        }
+    }
+
+    /// Whether more of it is better.
+    #[must_use]
+    pub fn is_better_high(self) -> bool {
+        PLAIN.iter().any(|(other, _, _, is_better_high)| *other == self && *is_better_high)
+    }
+
+    /// Its value, in its unit; `None` when the round does not know it.
+    #[must_use]
+    pub fn of(self, round: &Round) -> Option<f64> {
+        let received = round.received.as_ref();
+        Some(match self {
+            Self::Rate => round.events_per_sec(),
+            Self::Mib => round.mib_per_sec(),
+            Self::Cpu => round.cpu_secs_per_million()?,
+            Self::Rss => round.peak_rss_bytes? as f64 / UNIT_BYTES,
+            Self::Errors => round.failed_share() * 100.0,
+            Self::Missed => round.missed as f64,
+            Self::Lost => received?.lost as f64,
+            Self::Duplicates => received?.duplicates as f64,
+            Self::OutOfOrder => received?.out_of_order as f64,
+            Self::Latency(column, rank) => {
+                let latency = match column {
+                    Column::Either => round.latency(),
+                    Column::Intended => round.intended.as_ref(),
+                    Column::Sent => round.sent.as_ref(),
+                    Column::Arrival => round.arrival.as_ref(),
+                };
+                latency?.named(rank.name())? / 1e3
+            }
+        })
+    }
+
+    /// Those that every comparison shows.
+    pub(super) fn compared() -> Vec<Self> {
+        let latencies = RANKS[..6].iter().map(|(rank, _)| Self::Latency(Column::Either, *rank));
+        let mut figures: Vec<Self> = vec![Self::Rate, Self::Mib];
+        figures.extend(latencies);
+        figures.extend([Self::Latency(Column::Arrival, Rank::P99), Self::Cpu, Self::Rss, Self::Errors]);
+        figures
+    }
+}
+
+/// Versions, machine and workload, as names and words.
+pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
+    let machine = &report.machine;
+    let build =
+        if report.is_debug_build { ", a debug build: build with --release before you believe a figure" } else { "" };
+    let known: Vec<&str> = [&machine.cpu, &machine.system, &machine.kernel]
+        .into_iter()
+        .map(String::as_str)
+        .filter(|text| !text.is_empty())
+        .collect();
+    let mut facts = vec![
+        ("workload", report.command()),
+        ("target", report.target.clone()),
+        ("machine", format!("{} CPUs, {}", machine.cpus, known.join(", "))),
+        ("version", format!("hubwire {}{build}, {}", report.version, report.started_at)),
+    ];
+    if let Some(cause) = &report.ended_early {
+        facts.push(("ended early", cause.clone()));
+    }
+    facts
+}

@@ -1,0 +1,395 @@
+//! Workload and target -> report.
+
+mod alarm;
+mod lane;
+mod open;
+mod reading;
+mod tally;
+
+use std::hash::{BuildHasher, RandomState};
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::JoinSet;
+
+use super::generator::{Material, MaterialError};
+use super::ledger::Ledger;
+use super::report::{Report, Round, Second};
+use super::stop::Stop;
+use super::target::Target;
+use super::usage::{Memory, Threads};
+use super::workload::{Route, Workload, WorkloadError};
+use crate::{Connection, Error, Options, Sender, clock};
+use alarm::Alarm;
+use lane::{Lane, Shared};
+use reading::Attached;
+use tally::Tally;
+pub use tally::{Outcome, SendFailure};
+
+/// How often it is told how a round goes.
+const SECOND: Duration = Duration::from_secs(1);
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Tasks of one type: what a runtime takes to run one is there once.
+fn boxed(task: impl Future<Output = ()> + Send + 'static) -> Task {
+    Box::pin(task)
+}
+
+/// Why nothing was measured.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BenchError {
+    /// The workload contradicts itself.
+    #[error("{0}")]
+    Workload(#[from] WorkloadError),
+    /// A file that it names cannot be used.
+    #[error("{0}")]
+    Material(#[from] MaterialError),
+    /// There is no way to the hub.
+    #[error("{0}")]
+    Connect(#[from] Error),
+    /// It was [stopped](Stop) first.
+    #[error("it was stopped before anything was measured")]
+    Stopped,
+}
+
+/// Runs workloads against a target.
+#[derive(Debug)]
+pub struct Bench {
+    target: Target,
+    description: String,
+    target_options: String,
+    stop: Stop,
+    alarm: Alarm,
+    failures: Vec<SendFailure>,
+}
+
+impl Bench {
+    /// For `target`, which reports call `description`.
+    ///
+    /// ```
+    /// use hubwire::bench::{Bench, Target, Workload};
+    /// # use hubwire::emulator::Emulator;
+    /// # use hubwire::{ConnectionString, Options};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let emulator = Emulator::builder().event_hub("telemetry", 4).build()?;
+    /// # let to = ConnectionString::parse(&emulator.connection_string(None))?;
+    /// # let namespace = emulator.clone();
+    /// let target = Target::over(move || namespace.connect(), &to, "telemetry", &Options::default());
+    /// let workload = Workload { events: Some(1_000), warm_up: std::time::Duration::ZERO, ..Workload::default() };
+    /// let report = Bench::new(target, "an emulator").run(&workload, |_| {}).await?;
+    /// let ends = report.rounds[0].ends;
+    /// assert_eq!((ends.offered, ends.accepted), (1_000, 1_000));
+    /// assert_eq!(emulator.stored_count(), 1_000);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn new(target: Target, description: impl Into<String>) -> Self {
+        let (description, stop) = (description.into(), Stop::default());
+        let target_options = String::new();
+        Self { target, description, target_options, stop, alarm: Alarm::Coarse, failures: Vec::new() }
+    }
+
+    /// Has reports say which options of `hubwire bench` lead to the target.
+    #[must_use]
+    pub fn with_target_options(mut self, options: impl Into<String>) -> Self {
+        self.target_options = options.into();
+        self
+    }
+
+    /// Has events leave closer to the time they are due than the runtime's timers, which go by milliseconds, could: by a
+    /// thread that sleeps. Not under a clock that is paused.
+    ///
+    /// # Errors
+    /// What the system says when it has no thread to give.
+    pub fn precisely(mut self) -> std::io::Result<Self> {
+        self.alarm = Alarm::fine()?;
+        Ok(self)
+    }
+
+    /// What ends it before its time.
+    pub fn stop(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// Why events were not accepted, in all that was run: each reason once, and no more than a few.
+    pub fn failures(&self) -> &[SendFailure] {
+        &self.failures
+    }
+
+    /// Runs the rounds of `workload`. `on_second` is told how it goes, each second.
+    ///
+    /// It wants a runtime with one thread to itself: then the CPU that is reported is the publisher's.
+    ///
+    /// # Errors
+    /// [`BenchError`] when there is nothing to report. What goes wrong later ends the run, and is in the report.
+    ///
+    /// # Cancel
+    /// Connections are dropped, with what is under way on them.
+    pub async fn run(&mut self, workload: &Workload, mut on_second: impl FnMut(&Second)) -> Result<Report, BenchError> {
+        workload.check()?;
+        let material = Arc::new(Material::new(workload)?);
+        let started_at = humantime::format_rfc3339_seconds(clock::wall()).to_string();
+        let mut report = Report::new(workload, &*self.description, self.target.event_hub(), started_at);
+        report.target_options.clone_from(&self.target_options);
+        for number in 0..workload.rounds {
+            match self.round(workload, &material, &mut on_second).await {
+                Ok((round, ended_early)) => {
+                    report.rounds.push(round);
+                    report.ended_early = ended_early;
+                }
+                Err(error) if number == 0 => return Err(error),
+                Err(error) => report.ended_early = Some(error.to_string()),
+            }
+            if report.ended_early.is_some() {
+                break;
+            }
+        }
+        Ok(report)
+    }
+
+    /// One round on connections of its own, and why it ended early.
+    async fn round(
+        &mut self,
+        workload: &Workload,
+        material: &Arc<Material>,
+        on_second: &mut impl FnMut(&Second),
+    ) -> Result<(Round, Option<String>), BenchError> {
+        let (attached, links) = tokio::select! {
+            biased;
+            () = self.stop.stopped() => return Err(BenchError::Stopped),
+            connected = self.connect(workload) => connected?,
+        };
+        let (start, run) = (clock::now(), RandomState::new().hash_one(0_u8));
+        let ledger = workload.receive.then(|| Ledger::new(workload.lanes()));
+        let tally = Tally::new(start, ledger, self.stop.clone());
+        links.tell(&tally);
+        let shared = Shared {
+            workload: Arc::new(workload.clone()),
+            material: Arc::clone(material),
+            tally: tally.clone(),
+            stop: self.stop.clone(),
+            alarm: self.alarm.clone(),
+            start,
+            run,
+        };
+        let readers = attached.map(|attached| attached.read(run, start, workload.warm_up, tally.clone()));
+        let mut watch = Watch::new(&self.target, links.connections, tally.clone(), start + workload.warm_up);
+        let mut lanes = JoinSet::new();
+        for (number, senders) in (0..).zip(links.senders) {
+            lanes.spawn(boxed(Lane::new(shared.clone(), number, senders).run()));
+        }
+        watch.until_all_end(lanes, &self.stop, on_second).await;
+        let (arrival, reader_failure) = match readers {
+            Some(readers) => readers.finish().await,
+            None => (None, None),
+        };
+        let round = Round { arrival, ..watch.finish(workload.lanes()).await };
+        Ok((round, self.why_early(&tally, reader_failure)))
+    }
+
+    /// Readers first: nothing that is published is to pass them by.
+    async fn connect(&self, workload: &Workload) -> Result<(Option<Attached>, Links), Error> {
+        let attached = match workload.receive {
+            true => Some(Attached::attach(&self.target).await?),
+            false => None,
+        };
+        Ok((attached, Links::open(&self.target, workload).await?))
+    }
+
+    /// Keeps the failures, and tells what ended the round before its time.
+    fn why_early(&mut self, tally: &Tally, reader_failure: Option<Error>) -> Option<String> {
+        let fatal = tally.fatal();
+        for failure in fatal.iter().cloned().chain(tally.failures()) {
+            if !self.failures.iter().any(|other| other.repeats(&failure)) {
+                self.failures.push(failure);
+            }
+        }
+        let of_reader = reader_failure.map(|error| format!("a reader ended: {error}"));
+        let stopped = self.stop.is_stopped().then(|| "it was stopped".to_owned());
+        fatal.map(|failure| failure.message).or(of_reader).or(stopped)
+    }
+}
+
+/// Connections, and the senders of each lane.
+struct Links {
+    connections: Vec<Connection>,
+    senders: Vec<Vec<Sender>>,
+    /// Whom their events are told to, once it is there.
+    listener: Arc<OnceLock<Tally>>,
+}
+
+impl Links {
+    async fn open(target: &Target, workload: &Workload) -> Result<Self, Error> {
+        let listener = Arc::<OnceLock<Tally>>::default();
+        let mut links = Self { connections: Vec::new(), senders: Vec::new(), listener };
+        for _ in 0..workload.connections {
+            let connection = target.open(links.options(target, workload)).await?;
+            links.connections.push(connection.clone());
+            for _ in 0..workload.links {
+                links.senders.push(senders(&connection, target.event_hub(), &workload.route).await?);
+            }
+        }
+        Ok(links)
+    }
+
+    /// The window is the lanes' own: the connection's is never the first that is full.
+    fn options(&self, target: &Target, workload: &Workload) -> Options {
+        let listener = Arc::clone(&self.listener);
+        let batches = workload.window() * workload.links as usize;
+        target.options().max_in_flight_batches(batches).max_in_flight_bytes(usize::MAX).on_event(move |event| {
+            if let Some(tally) = listener.get() {
+                tally.hear(event);
+            }
+        })
+    }
+
+    fn tell(&self, tally: &Tally) {
+        let _ = self.listener.set(tally.clone());
+    }
+}
+
+async fn senders(connection: &Connection, event_hub: &str, route: &Route) -> Result<Vec<Sender>, Error> {
+    Ok(match route {
+        Route::Hub => vec![connection.sender(event_hub).await?],
+        Route::Partition(id) => vec![connection.partition_sender(event_hub, id).await?],
+        Route::EachPartition => {
+            let mut senders = Vec::new();
+            for id in connection.event_hub_properties(event_hub).await?.partition_ids {
+                senders.push(connection.partition_sender(event_hub, &id).await?);
+            }
+            senders
+        }
+    })
+}
+
+/// Looks on while a round runs.
+struct Watch {
+    connections: Vec<Connection>,
+    tally: Tally,
+    measured_from: Instant,
+    threads: [Threads; 3],
+    /// What was used when measuring began, and at the last second.
+    before: Usage,
+    last: Usage,
+    last_at: Instant,
+    seconds: Vec<Second>,
+    is_measuring: bool,
+}
+
+/// CPU of the publisher, the hub and the readers; what connections counted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Usage {
+    cpu: [Option<Duration>; 3],
+    credit_waits: u64,
+    resent: u64,
+}
+
+impl Usage {
+    fn cpu_secs_since(&self, before: &Self, which: usize) -> Option<f64> {
+        let (now, before) = self.cpu[which].zip(before.cpu[which])?;
+        Some(now.saturating_sub(before).as_secs_f64())
+    }
+}
+
+impl Watch {
+    fn new(target: &Target, connections: Vec<Connection>, tally: Tally, measured_from: Instant) -> Self {
+        let is_alone = Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
+        let client = if is_alone { Threads::here() } else { Threads::default() };
+        let readers = target.readers().1.unwrap_or_default();
+        Self {
+            connections,
+            tally,
+            measured_from,
+            threads: [client, target.peer.clone(), readers],
+            before: Usage::default(),
+            last: Usage::default(),
+            last_at: measured_from,
+            seconds: Vec::new(),
+            is_measuring: false,
+        }
+    }
+
+    /// Waits for the lanes, and tells each second; what is under way is given up when that is wished for.
+    async fn until_all_end(&mut self, mut lanes: JoinSet<()>, stop: &Stop, on_second: &mut impl FnMut(&Second)) {
+        let mut is_given_up = false;
+        loop {
+            let next = if self.is_measuring { self.last_at + SECOND } else { self.measured_from };
+            tokio::select! {
+                biased;
+                () = stop.given_up(), if !is_given_up => {
+                    is_given_up = true;
+                    self.connections.iter().for_each(Connection::abort);
+                }
+                () = tokio::time::sleep_until(next.into()) => match self.is_measuring {
+                    true => on_second(self.take_second()),
+                    false => self.begin(),
+                },
+                ended = lanes.join_next() => match ended {
+                    None => break,
+                    Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                    Some(_) => {}
+                },
+            }
+        }
+        if self.is_measuring && (clock::now() > self.last_at || self.tally.has_news()) {
+            on_second(self.take_second());
+        }
+    }
+
+    /// The warm-up is over.
+    fn begin(&mut self) {
+        Memory::forget_peak();
+        self.before = self.usage();
+        (self.last, self.is_measuring) = (self.before, true);
+    }
+
+    fn usage(&self) -> Usage {
+        let counters = self.connections.iter().map(Connection::counters);
+        let mut usage = Usage { cpu: [0, 1, 2].map(|which| self.threads[which].used()), ..Usage::default() };
+        for counters in counters {
+            usage.credit_waits += counters.credit_waits;
+            usage.resent += counters.retried;
+        }
+        usage
+    }
+
+    fn take_second(&mut self) -> &Second {
+        let (now, usage) = (clock::now(), self.usage());
+        let secs = |span: Duration| span.as_secs_f64();
+        let second = Second {
+            at_secs: secs(self.last_at.saturating_duration_since(self.measured_from)),
+            span_secs: secs(now.saturating_duration_since(self.last_at)),
+            credit_waits: usage.credit_waits - self.last.credit_waits,
+            client_cpu_secs: usage.cpu_secs_since(&self.last, 0),
+            rss_bytes: Memory::read().now,
+            ..self.tally.take_second()
+        };
+        (self.last, self.last_at) = (usage, now);
+        self.seconds.push(second);
+        &self.seconds[self.seconds.len() - 1]
+    }
+
+    /// The whole round; its connections are closed.
+    async fn finish(self, links: u32) -> Round {
+        let (before, last) = (self.before, self.last);
+        let round = Round {
+            client_cpu_secs: last.cpu_secs_since(&before, 0),
+            peer_cpu_secs: last.cpu_secs_since(&before, 1),
+            reader_cpu_secs: last.cpu_secs_since(&before, 2),
+            peak_rss_bytes: Memory::read().peak,
+            credit_waits: last.credit_waits - before.credit_waits,
+            resent: last.resent - before.resent,
+            seconds: self.seconds,
+            ..self.tally.round(self.measured_from, links)
+        };
+        for connection in &self.connections {
+            connection.close().await;
+        }
+        round
+    }
+}

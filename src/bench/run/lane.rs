@@ -1,0 +1,424 @@
+//! A link, and the events that go over it: due, packed, sent, ended.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use super::alarm::Alarm;
+use super::open::{Open, OpenBatches};
+use super::tally::{Load, Tally};
+use crate::bench::generator::{Draw, Generator, Material};
+use crate::bench::mark::{self, Mark};
+use crate::bench::pacer::Pacer;
+use crate::bench::stop::Stop;
+use crate::bench::workload::{Route, Workload};
+use crate::{Accepted, Batch, Event, SendError, Sender, Ticket, TryAdd, clock};
+
+/// How late an event may leave its place: later, it is missed. Timers are no better than a millisecond, and a burst of so
+/// much is none.
+pub(super) const PATIENCE: Duration = Duration::from_millis(10);
+/// Events between two looks at the clock, where there is no rate.
+const EVENTS_BETWEEN_LOOKS: u32 = 64;
+/// Batches' worth of bytes that many keys may hold open together.
+const MAX_OPEN_BATCHES_LEN: usize = 4;
+/// What is billed as one event. Source: Azure's price list of Event Hubs.
+const BILLED_LEN: u64 = 65_536;
+
+/// What all lanes of a round share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) workload: Arc<Workload>,
+    pub(super) material: Arc<Material>,
+    pub(super) tally: Tally,
+    pub(super) stop: Stop,
+    pub(super) alarm: Alarm,
+    /// When events begin to be due.
+    pub(super) start: Instant,
+    /// Of this round, among all that ever read here.
+    pub(super) run: u64,
+}
+
+/// One of the lanes that share a workload.
+pub(super) struct Lane {
+    shared: Shared,
+    number: u32,
+    /// To the hub or its partition; one for each partition where events go to all.
+    senders: Vec<Sender>,
+    generator: Generator,
+    pacer: Option<Pacer>,
+    linger: Option<Duration>,
+    /// Ends it: events and bytes that are left, and how long it is measured.
+    left: Option<u64>,
+    bytes_left: Option<u64>,
+    end: Option<Duration>,
+    sequence: u64,
+    open: OpenBatches,
+    missed: Vec<Duration>,
+    in_flight: FuturesUnordered<InFlight>,
+    /// The time when it last looked, where there is no rate; since the start.
+    looked: Duration,
+    until_look: u32,
+}
+
+/// A batch on its way.
+struct InFlight {
+    ticket: Ticket,
+    load: Option<Load>,
+    sent_at: Instant,
+}
+
+struct Landed {
+    load: Load,
+    outcome: Result<Accepted, SendError>,
+    sent_at: Instant,
+    at: Instant,
+}
+
+impl Future for InFlight {
+    type Output = Landed;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Landed> {
+        let outcome = ready!(Pin::new(&mut self.ticket).poll(cx));
+        let load = self.load.take().unwrap_or_default();
+        Poll::Ready(Landed { load, outcome, sent_at: self.sent_at, at: clock::now() })
+    }
+}
+
+/// What comes next.
+enum Next {
+    Event {
+        draw: Draw,
+        due: Option<Duration>,
+        is_measured: bool,
+    },
+    /// It was due while nothing could be sent.
+    Missed(Duration),
+    /// The same in the warm-up.
+    Skipped,
+    Nothing,
+}
+
+impl Lane {
+    pub(super) fn new(shared: Shared, number: u32, senders: Vec<Sender>) -> Self {
+        let workload = &shared.workload;
+        let place = (number, workload.lanes());
+        let seed = workload.seed;
+        let pacer = workload.rate.as_ref().map(|rate| {
+            let schedule = rate.clone().warmed_up(workload.warm_up);
+            // Another stream of draws than the events'.
+            Pacer::new(&schedule, workload.is_poisson, place, !seed.wrapping_add(u64::from(number) << 32))
+        });
+        let share = |all: u64| all / u64::from(place.1) + u64::from(all % u64::from(place.1) > u64::from(number));
+        Self {
+            generator: Generator::new(Arc::clone(&shared.material), place, seed),
+            pacer,
+            linger: workload.effective_linger(),
+            left: workload.events.map(share),
+            bytes_left: workload.bytes.map(share),
+            end: workload.span(),
+            sequence: 0,
+            open: OpenBatches::default(),
+            missed: Vec::new(),
+            in_flight: FuturesUnordered::new(),
+            looked: Duration::ZERO,
+            until_look: 0,
+            number,
+            senders,
+            shared,
+        }
+    }
+
+    /// Offers events until there is nothing more to offer, or it is stopped; then waits for every outcome.
+    ///
+    /// Cancel: what is under way is not told of.
+    pub(super) async fn run(mut self) {
+        loop {
+            match self.next().await {
+                Next::Event { draw, due, is_measured } => self.offer(&draw, due, is_measured).await,
+                Next::Missed(due) => self.missed.push(due),
+                Next::Skipped => {}
+                Next::Nothing => break,
+            }
+        }
+        while let Some(route) = self.open.any() {
+            self.depart(route).await;
+        }
+        while let Some(landed) = self.in_flight.next().await {
+            self.land(landed);
+        }
+        self.shared.tally.miss(&self.missed, clock::now());
+    }
+
+    /// The next event, once it is due.
+    async fn next(&mut self) -> Next {
+        if self.left == Some(0) || self.bytes_left == Some(0) {
+            return Next::Nothing;
+        }
+        if self.pacer.is_none() { self.next_at_once().await } else { self.next_due().await }
+    }
+
+    /// As fast as possible: the clock is looked at now and then.
+    async fn next_at_once(&mut self) -> Next {
+        if self.until_look == 0 {
+            self.until_look = EVENTS_BETWEEN_LOOKS;
+            self.land_ready();
+            self.looked = clock::now().saturating_duration_since(self.shared.start);
+            self.depart_overdue().await;
+            if self.shared.stop.is_stopped() || self.is_over(self.looked) {
+                return Next::Nothing;
+            }
+        }
+        self.until_look -= 1;
+        let draw = self.generator.draw(self.looked.as_secs_f64());
+        Next::Event { draw, due: None, is_measured: self.looked >= self.shared.workload.warm_up }
+    }
+
+    async fn next_due(&mut self) -> Next {
+        let guess = self.looked.as_secs_f64();
+        let draw = self.generator.draw(guess);
+        let len = self.shared.material.body(&draw.body).len() as u64;
+        let Some(due) = self.pacer.as_mut().and_then(|pacer| pacer.next(len)).filter(|due| !self.is_over(*due)) else {
+            return Next::Nothing;
+        };
+        let is_measured = due >= self.shared.workload.warm_up;
+        if !self.wait_until(due).await {
+            return Next::Nothing;
+        }
+        (self.looked, self.until_look) = (due, EVENTS_BETWEEN_LOOKS);
+        let late = clock::now().saturating_duration_since(self.shared.start + due);
+        if late > PATIENCE && !self.shared.workload.catch_up {
+            return if is_measured { Next::Missed(due) } else { Next::Skipped };
+        }
+        Next::Event { draw, due: Some(due), is_measured }
+    }
+
+    fn is_over(&self, since_start: Duration) -> bool {
+        self.end.is_some_and(|end| since_start >= self.shared.workload.warm_up + end)
+    }
+
+    /// Waits until `due`, and has what is to be done in between done; whether it goes on.
+    async fn wait_until(&mut self, due: Duration) -> bool {
+        let due = self.shared.start + due;
+        loop {
+            self.land_ready();
+            self.depart_overdue().await;
+            let now = clock::now();
+            if self.shared.stop.is_stopped() {
+                return false;
+            }
+            if now >= due {
+                return true;
+            }
+            let until = self.open.overdue_at(self.linger).map_or(due, |at| at.min(due));
+            tokio::select! {
+                biased;
+                () = self.shared.stop.stopped() => return false,
+                Some(landed) = self.in_flight.next(), if !self.in_flight.is_empty() => self.land(landed),
+                () = self.shared.alarm.at(until) => {}
+            }
+        }
+    }
+
+    /// Puts an event into its batch; sends that when it is full.
+    async fn offer(&mut self, draw: &Draw, due: Option<Duration>, is_measured: bool) {
+        let route = self.route(draw);
+        if self.open.get(route).is_some_and(|open| open.load.is_measured != is_measured) {
+            self.depart(route).await;
+        }
+        let len = self.shared.material.body(&draw.body).len() as u64;
+        if is_measured {
+            self.left = self.left.map(|left| left - 1);
+            self.bytes_left = self.bytes_left.map(|left| left.saturating_sub(len.max(1)));
+        }
+        // Once more in an empty batch, if there is no room in this one.
+        for _ in 0..2 {
+            if self.shared.workload.is_sequential && self.open.get(route).is_none() {
+                self.until_room(1).await;
+            }
+            let Some(open) = self.open_batch(route, is_measured) else { return };
+            let before = open.batch.encoded_len();
+            match self.add(route, draw, due) {
+                Added::Yes => {
+                    self.count(route, len, before, due);
+                    if self.is_full(route) {
+                        self.depart(route).await;
+                    }
+                    return self.make_room().await;
+                }
+                Added::Full => self.depart(route).await,
+                Added::Never(message) => {
+                    self.until_look = 0;
+                    let load = Load { lane: self.number, is_measured, events: 1, ..Load::default() };
+                    return self.shared.tally.refuse_event(&load, message);
+                }
+            }
+        }
+    }
+
+    /// Events of one route share a batch, and keep their order.
+    fn route(&self, draw: &Draw) -> u32 {
+        match self.shared.workload.route {
+            Route::EachPartition => (self.sequence % self.senders.len() as u64) as u32,
+            _ => draw.key.unwrap_or(0),
+        }
+    }
+
+    fn sender(&self, route: u32) -> &Sender {
+        match self.shared.workload.route {
+            Route::EachPartition => &self.senders[route as usize],
+            _ => &self.senders[0],
+        }
+    }
+
+    /// The batch that the route's events go into.
+    fn open_batch(&mut self, route: u32, is_measured: bool) -> Option<&Open> {
+        if self.open.get(route).is_none() {
+            let batch = self.new_batch(route)?;
+            let begun = clock::now();
+            let load = Load { lane: self.number, is_measured, ..Load::default() };
+            self.open.grow(batch.encoded_len());
+            self.open.insert(route, Open { batch, begun, load });
+        }
+        self.open.get(route)
+    }
+
+    fn new_batch(&self, route: u32) -> Option<Batch> {
+        let sender = self.sender(route);
+        let has_key = self.shared.workload.keys != crate::bench::Keys::None;
+        let batch = match has_key {
+            // Keys that were made up, or checked when they were read.
+            true => sender.batch_with_partition_key(&self.shared.material.key(route)).ok()?,
+            false => sender.batch(),
+        };
+        let limit = self.shared.workload.max_batch_bytes.map_or(usize::MAX, |bytes| bytes as usize);
+        Some(batch.with_limit(limit))
+    }
+
+    fn add(&mut self, route: u32, draw: &Draw, due: Option<Duration>) -> Added {
+        let workload = &self.shared.workload;
+        let is_plain = workload.properties.is_empty() && !workload.receive;
+        let event = (!is_plain).then(|| self.event(route, draw, due));
+        let Some(open) = self.open.get_mut(route) else { return Added::Full };
+        match event {
+            Some(event) => Added::of(open.batch.try_add(event)),
+            None => Added::of(open.batch.try_add(self.shared.material.body(&draw.body))),
+        }
+    }
+
+    fn event(&self, route: u32, draw: &Draw, due: Option<Duration>) -> Event {
+        let mut event = Event::new(self.shared.material.shared_body(&draw.body));
+        for (name, value) in &self.shared.workload.properties {
+            event = event.with_property(name, value.as_str());
+        }
+        if self.shared.workload.receive {
+            let due = due.unwrap_or(self.looked);
+            let mark = Mark { run: self.shared.run, lane: self.number, route, sequence: self.sequence, due };
+            event = event.with_property(mark::NAME, mark.value());
+        }
+        event
+    }
+
+    /// Books the event that was just added.
+    fn count(&mut self, route: u32, len: u64, before: usize, due: Option<Duration>) {
+        let Some(open) = self.open.get_mut(route) else { return };
+        let added = open.batch.encoded_len() - before;
+        open.load.events += 1;
+        open.load.body_bytes += len;
+        open.load.billed_events += (added as u64).div_ceil(BILLED_LEN);
+        open.load.due.extend(due);
+        if open.load.is_measured {
+            open.load.missed.append(&mut self.missed);
+        }
+        if self.shared.workload.receive {
+            open.load.sequences.push(self.sequence);
+        }
+        self.open.grow(added);
+        self.sequence += 1;
+    }
+
+    fn is_full(&self, route: u32) -> bool {
+        let most = self.shared.workload.max_batch_events;
+        self.open.get(route).is_some_and(|open| most.is_some_and(|most| open.load.events >= most))
+    }
+
+    /// Many keys do not hold more than so much: the oldest leaves as it is.
+    async fn make_room(&mut self) {
+        while self.open.is_beyond(MAX_OPEN_BATCHES_LEN * self.senders[0].max_message_size()) {
+            let Some(route) = self.open.oldest() else { return };
+            self.depart(route).await;
+        }
+    }
+
+    async fn depart_overdue(&mut self) {
+        while let Some(route) = self.open.overdue(self.linger, clock::now()) {
+            self.depart(route).await;
+        }
+    }
+
+    /// Sends a route's batch, as soon as there is room in the window.
+    async fn depart(&mut self, route: u32) {
+        let Some(Open { batch, load, .. }) = self.open.take(route) else { return };
+        if batch.is_empty() {
+            return;
+        }
+        self.until_room(self.shared.workload.window()).await;
+        let enqueued = self.sender(route).enqueue(batch).await;
+        match enqueued {
+            Ok(ticket) => {
+                self.shared.tally.take_off();
+                self.in_flight.push(InFlight { ticket, load: Some(load), sent_at: clock::now() });
+            }
+            Err(error) => self.shared.tally.refuse(&load, error),
+        }
+    }
+
+    /// Waits until fewer than `window` batches are without an outcome.
+    async fn until_room(&mut self, window: usize) {
+        if self.in_flight.len() < window {
+            return;
+        }
+        let began = clock::now();
+        while self.in_flight.len() >= window
+            && let Some(landed) = self.in_flight.next().await
+        {
+            self.land(landed);
+        }
+        self.shared.tally.wait_for_window(clock::now().saturating_duration_since(began));
+    }
+
+    /// Books every outcome that is there, without waiting.
+    fn land_ready(&mut self) {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        while let Poll::Ready(Some(landed)) = self.in_flight.poll_next_unpin(&mut cx) {
+            self.land(landed);
+        }
+    }
+
+    fn land(&self, Landed { load, outcome, sent_at, at }: Landed) {
+        self.shared.tally.land(&load, &outcome, sent_at, at);
+    }
+}
+
+enum Added {
+    Yes,
+    Full,
+    Never(String),
+}
+
+impl Added {
+    fn of<E>(added: TryAdd<E>) -> Self {
+        match added {
+            TryAdd::Added => Self::Yes,
+            TryAdd::Full(_) => Self::Full,
+            TryAdd::TooLarge(_) => Self::Never(
+                "an event does not fit into a batch of its own: make --size smaller, or --batch-bytes larger"
+                    .to_owned(),
+            ),
+            TryAdd::Invalid(_, why) => Self::Never(format!("an event cannot be encoded: {why}")),
+        }
+    }
+}

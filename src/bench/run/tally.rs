@@ -1,0 +1,316 @@
+//! What is counted while a round runs, by everybody who has part in it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::bench::latency::Latencies;
+use crate::bench::ledger::{Fate, Ledger};
+use crate::bench::report::{Ends, Round, Second};
+use crate::bench::stop::Stop;
+use crate::{Accepted, ConnectionEvent, SendError};
+
+/// What a batch of events has been through until it was handed over.
+#[derive(Debug, Default)]
+pub(super) struct Load {
+    pub(super) lane: u32,
+    pub(super) is_measured: bool,
+    pub(super) events: u64,
+    pub(super) body_bytes: u64,
+    pub(super) billed_events: u64,
+    /// When each was due, since the start, at a given rate.
+    pub(super) due: Vec<Duration>,
+    /// When those were due that were missed before it.
+    pub(super) missed: Vec<Duration>,
+    /// The number of each, if somebody reads.
+    pub(super) sequences: Vec<u64>,
+}
+
+/// Counts and latencies of a round. A clone counts in the same place.
+#[derive(Clone, Debug)]
+pub(super) struct Tally {
+    state: Arc<Mutex<State>>,
+    stop: Stop,
+}
+
+#[derive(Debug)]
+struct State {
+    /// When events begin to be due.
+    start: Instant,
+    round: Round,
+    intended: Latencies,
+    sent: Latencies,
+    last_landed: Option<Instant>,
+    interval: Interval,
+    in_flight: u64,
+    ledger: Option<Ledger>,
+    /// Of all lanes together.
+    window_wait: Duration,
+    /// Of all links together.
+    throttled: Duration,
+    /// What ends the round, and would end every other.
+    fatal: Option<SendFailure>,
+    failures: Vec<SendFailure>,
+}
+
+/// Since the last second was told.
+#[derive(Debug)]
+struct Interval {
+    second: Second,
+    latencies: Latencies,
+}
+
+/// Why events were not accepted, without the batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendFailure {
+    /// How the batch ended.
+    pub outcome: Outcome,
+    /// The hub's error condition, if it gave one.
+    pub condition: Option<String>,
+    /// Why, with what to do next.
+    pub message: String,
+}
+
+/// How a batch can end otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "they are those of `SendError`")]
+pub enum Outcome {
+    NotSent,
+    Rejected,
+    Unknown,
+}
+
+/// Different failures that are kept.
+const MAX_FAILURES: usize = 8;
+
+impl SendFailure {
+    fn of(error: &SendError) -> Self {
+        let outcome = match error {
+            SendError::Rejected { .. } => Outcome::Rejected,
+            SendError::NotSent { .. } => Outcome::NotSent,
+            SendError::Unknown { .. } => Outcome::Unknown,
+        };
+        let condition = match error {
+            SendError::Rejected { condition, .. } => Some(condition.as_str()),
+            SendError::NotSent { cause, .. } | SendError::Unknown { cause, .. } => cause.condition(),
+        };
+        Self { outcome, condition: condition.map(str::to_owned), message: error.to_string() }
+    }
+
+    /// Whether it is the same thing once more: what a hub says has a number and a time in it.
+    pub(super) fn repeats(&self, other: &Self) -> bool {
+        let is_same_text = self.condition.is_some() || self.message == other.message;
+        self.outcome == other.outcome && self.condition == other.condition && is_same_text
+    }
+}
+
+impl Tally {
+    /// Stops the round by `stop` once nothing more can be accepted.
+    pub(super) fn new(start: Instant, ledger: Option<Ledger>, stop: Stop) -> Self {
+        let interval = Interval { second: Second::default(), latencies: Latencies::new() };
+        let state = State {
+            start,
+            round: Round::default(),
+            intended: Latencies::new(),
+            sent: Latencies::new(),
+            last_landed: None,
+            interval,
+            in_flight: 0,
+            ledger,
+            window_wait: Duration::ZERO,
+            throttled: Duration::ZERO,
+            fatal: None,
+            failures: Vec::new(),
+        };
+        Self { state: Arc::new(Mutex::new(state)), stop }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds the lock leaves it half-changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A batch is on its way.
+    pub(super) fn take_off(&self) {
+        self.state().in_flight += 1;
+    }
+
+    /// A batch that was on its way has ended, `now`.
+    pub(super) fn land(&self, load: &Load, outcome: &Result<Accepted, SendError>, sent_at: Instant, now: Instant) {
+        let mut state = self.state();
+        state.in_flight -= 1;
+        state.end(load, outcome);
+        if let Ok(accepted) = outcome
+            && load.is_measured
+        {
+            state.accept(load, accepted.message_len, sent_at, now);
+        }
+        self.stop_if_fatal(&state);
+    }
+
+    /// A batch could not be handed over.
+    pub(super) fn refuse(&self, load: &Load, error: SendError) {
+        let mut state = self.state();
+        state.end(load, &Err(error));
+        self.stop_if_fatal(&state);
+    }
+
+    /// An event that no batch can take.
+    pub(super) fn refuse_event(&self, load: &Load, message: String) {
+        let mut state = self.state();
+        state.count(load, |ends| &mut ends.not_sent);
+        state.fatal.get_or_insert(SendFailure { outcome: Outcome::NotSent, condition: None, message });
+        self.stop_if_fatal(&state);
+    }
+
+    fn stop_if_fatal(&self, state: &State) {
+        if state.fatal.is_some() {
+            self.stop.stop();
+        }
+    }
+
+    /// What was missed, and nothing was sent after it.
+    pub(super) fn miss(&self, missed: &[Duration], now: Instant) {
+        self.state().miss(missed, now);
+    }
+
+    pub(super) fn wait_for_window(&self, span: Duration) {
+        self.state().window_wait += span;
+    }
+
+    /// What happens to a connection, as far as it is counted.
+    pub(super) fn hear(&self, event: &ConnectionEvent) {
+        let mut state = self.state();
+        match event {
+            ConnectionEvent::Throttled { wait, .. } => {
+                state.round.throttles += 1;
+                state.interval.second.throttles += 1;
+                state.throttled += *wait;
+            }
+            ConnectionEvent::Lost { is_idle: false, .. } => state.round.losses += 1,
+            _ => {}
+        }
+    }
+
+    /// Looks at what was published beside what was read, if somebody reads.
+    pub(super) fn with_ledger<T>(&self, look: impl FnOnce(&mut Ledger) -> T) -> Option<T> {
+        self.state().ledger.as_mut().map(look)
+    }
+
+    pub(super) fn fatal(&self) -> Option<SendFailure> {
+        self.state().fatal.clone()
+    }
+
+    pub(super) fn failures(&self) -> Vec<SendFailure> {
+        self.state().failures.clone()
+    }
+
+    /// Whether there is something to tell of the second that has begun.
+    pub(super) fn has_news(&self) -> bool {
+        self.state().interval.second != Second::default()
+    }
+
+    /// The second that ends now, of which the caller knows the rest.
+    pub(super) fn take_second(&self) -> Second {
+        let state = &mut *self.state();
+        let mut second = std::mem::take(&mut state.interval.second);
+        let latencies = &mut state.interval.latencies;
+        if let Some(summary) = latencies.summary() {
+            (second.p50_us, second.p99_us, second.max_us) = (summary.p50_us, summary.p99_us, summary.max_us);
+            second.hdr_base64 = summary.hdr_base64;
+        }
+        latencies.clear();
+        second.in_flight = state.in_flight;
+        second
+    }
+
+    /// The whole, for `links` links. `measured_from` is the end of the warm-up.
+    pub(super) fn round(&self, measured_from: Instant, links: u32) -> Round {
+        let state = self.state();
+        let share = |span: Duration| span.as_secs_f64() / f64::from(links.max(1));
+        let span = state.last_landed.map(|at| at.saturating_duration_since(measured_from)).unwrap_or_default();
+        Round {
+            span_secs: span.as_secs_f64(),
+            intended: state.intended.summary(),
+            sent: state.sent.summary(),
+            received: state.ledger.as_ref().map(Ledger::received),
+            throttled_secs: share(state.throttled),
+            window_wait_secs: share(state.window_wait),
+            ..state.round.clone()
+        }
+    }
+}
+
+impl State {
+    /// Counts events whose end is `outcome`.
+    fn end(&mut self, load: &Load, outcome: &Result<Accepted, SendError>) {
+        let fate = match outcome {
+            Ok(_) => Fate::Accepted,
+            Err(SendError::Rejected { .. } | SendError::NotSent { .. }) => Fate::Refused,
+            Err(SendError::Unknown { .. }) => Fate::Unknown,
+        };
+        match outcome {
+            Ok(_) => self.count(load, |ends| &mut ends.accepted),
+            Err(SendError::Rejected { .. }) => self.count(load, |ends| &mut ends.rejected),
+            Err(SendError::NotSent { .. }) => self.count(load, |ends| &mut ends.not_sent),
+            Err(SendError::Unknown { .. }) => self.count(load, |ends| &mut ends.unknown),
+        }
+        if let Err(error) = outcome {
+            self.fail(error);
+        }
+        if let Some(ledger) = &mut self.ledger {
+            ledger.end(load.lane, &load.sequences, fate);
+        }
+    }
+
+    fn count(&mut self, load: &Load, end: impl Fn(&mut Ends) -> &mut u64) {
+        let ends = if load.is_measured { &mut self.round.ends } else { &mut self.round.warm_up };
+        ends.offered += load.events;
+        *end(ends) += load.events;
+    }
+
+    fn fail(&mut self, error: &SendError) {
+        let failure = SendFailure::of(error);
+        self.interval.second.failed += error.batch().len() as u64;
+        // What may be stored says nothing of the next; what is refused for good does.
+        if !error.is_retryable() && failure.outcome != Outcome::Unknown {
+            self.fatal.get_or_insert_with(|| failure.clone());
+        }
+        if self.failures.len() < MAX_FAILURES && !self.failures.iter().any(|other| other.repeats(&failure)) {
+            self.failures.push(failure);
+        }
+    }
+
+    fn accept(&mut self, load: &Load, message_len: usize, sent_at: Instant, now: Instant) {
+        self.last_landed = Some(self.last_landed.map_or(now, |last| last.max(now)));
+        self.round.batches += 1;
+        self.round.body_bytes += load.body_bytes;
+        self.round.billed_events += load.billed_events;
+        self.round.message_bytes += message_len as u64;
+        self.interval.second.events += load.events;
+        self.interval.second.body_bytes += load.body_bytes;
+        let sent = now.saturating_duration_since(sent_at);
+        self.sent.record(sent, load.events);
+        if load.due.is_empty() {
+            self.interval.latencies.record(sent, load.events);
+        }
+        for due in &load.due {
+            self.record_intended(*due, now);
+        }
+        self.miss(&load.missed, now);
+    }
+
+    /// An event that was missed has waited at least until `now`.
+    fn miss(&mut self, missed: &[Duration], now: Instant) {
+        self.round.missed += missed.len() as u64;
+        self.interval.second.missed += missed.len() as u64;
+        for due in missed {
+            self.record_intended(*due, now);
+        }
+    }
+
+    fn record_intended(&mut self, due: Duration, now: Instant) {
+        let span = now.saturating_duration_since(self.start).saturating_sub(due);
+        self.intended.record(span, 1);
+        self.interval.latencies.record(span, 1);
+    }
+}

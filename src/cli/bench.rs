@@ -1,0 +1,260 @@
+//! `hubwire bench`.
+
+pub(super) mod args;
+mod building;
+mod live;
+
+use std::fs;
+use std::path::Path;
+
+use super::failure::{Failure, Kind};
+use super::report::interrupted;
+use super::signal::Signals;
+use super::{output, shown};
+use crate::bench::{
+    Bench, BenchError, Comparison, Figure, Held, Limit, Outcome, Report, Schedule, Search, Step, Stop, Workload,
+    command,
+};
+use args::{BenchArgs, BenchCommand, CompareArgs, Form, Judged};
+use building::Ground;
+use live::Live;
+
+/// Where a search for the maximum begins, in events a second, and how close it comes.
+const FIRST_RATE: f64 = 1_000.0;
+const SEARCH_WIDTH: f64 = 0.05;
+/// How long each of its rates is tried.
+const STEP_SPAN: std::time::Duration = std::time::Duration::from_secs(3);
+/// A rate is kept when so much of it is accepted.
+const KEPT: f64 = 0.98;
+
+/// Runs the command; the exit code.
+pub(super) async fn run(args: BenchArgs) -> u8 {
+    let failures = match &args.command {
+        Some(BenchCommand::Compare(compare)) => self::compare(compare),
+        None => bench(&args).await,
+    };
+    let failures = failures.unwrap_or_else(|failure| vec![failure]);
+    failures.iter().for_each(output::complain);
+    failures.iter().map(|failure| failure.kind).max().map_or(0, Kind::exit_code)
+}
+
+/// What was wrong, beside what kept it from being run at all.
+async fn bench(args: &BenchArgs) -> Result<Vec<Failure>, Failure> {
+    let workload = building::workload(args)?;
+    let baseline = args.judged.baseline.as_deref().map(read).transpose()?;
+    check(&args.judged, baseline.is_some(), &args.told.saves)?;
+    if args.told.dry_run {
+        say(&command(&building::options(&args.against), &workload));
+        return Ok(Vec::new());
+    }
+    let mut ground = Ground::new(args)?;
+    if cfg!(debug_assertions) && !args.told.quiet {
+        output::warn("this is a debug build: its figures mean nothing; build it with --release");
+    }
+    let mut signals =
+        Signals::listen().map_err(|error| Failure::configuration(format!("cannot listen for signals: {error}")))?;
+    let live = Live::new(args.told.quiet);
+    let stop = ground.bench.stop();
+    let mut ended_by = None;
+    let measured = {
+        let running = measure(args, &mut ground.bench, &workload, &live);
+        tokio::pin!(running);
+        loop {
+            tokio::select! {
+                measured = &mut running => break measured,
+                kind = signals.next() => {
+                    ended_by = Some(kind);
+                    ask_to_end(&stop, &signals);
+                }
+            }
+        }
+    };
+    live.finish();
+    let report = match (measured, ended_by) {
+        (Err(_), Some(kind)) => return Err(interrupted(kind)),
+        (measured, _) => measured?,
+    };
+    tell(args, &report, baseline.as_ref())?;
+    let mut failures = of_run(&ground.bench, &report);
+    if let Some(kind) = ended_by {
+        failures.push(interrupted(kind));
+    }
+    failures.extend(broken(&args.judged.limits, &report, baseline.as_ref()));
+    Ok(failures)
+}
+
+/// The first signal lets what is under way have its outcome; the second gives it up.
+fn ask_to_end(stop: &Stop, signals: &Signals) {
+    stop.stop();
+    if signals.are_urgent() {
+        stop.give_up();
+    }
+}
+
+async fn measure(args: &BenchArgs, bench: &mut Bench, workload: &Workload, live: &Live) -> Result<Report, Failure> {
+    let measured = match args.judged.find_max {
+        true => find_max(args, bench, workload, live).await,
+        false => bench.run(workload, |second| live.tell(second)).await,
+    };
+    measured.map_err(|error| match error {
+        BenchError::Connect(error) => Failure::of_error(&error),
+        _ => Failure::input(error.to_string()),
+    })
+}
+
+/// Tries rates until the knee is known. The report is that of the last rate that held, or else of the last.
+async fn find_max(args: &BenchArgs, bench: &mut Bench, workload: &Workload, live: &Live) -> Result<Report, BenchError> {
+    let given = workload.rate.as_ref().and_then(Schedule::first_rate);
+    let mut search = Search::from(given.unwrap_or(FIRST_RATE), SEARCH_WIDTH);
+    let limits = max_limits(&args.judged);
+    let (mut steps, mut best, stop) = (Vec::new(), None, bench.stop());
+    while let Some(rate) = search.rate() {
+        let span = workload.duration.unwrap_or(STEP_SPAN);
+        let step_of = Workload { rate: Some(Schedule::steady(rate)), duration: Some(span), ..workload.clone() };
+        let report = bench.run(&step_of, |second| live.tell(second)).await?;
+        let step = step(rate, &report, &limits);
+        live.say(&match &step.broken {
+            Some(broken) => format!("{rate:.0} events/s: {broken}"),
+            None => format!("{rate:.0} events/s: held"),
+        });
+        search.tell(step.broken.is_none());
+        if step.broken.is_none() || best.is_none() {
+            best = Some(report);
+        }
+        steps.push(step);
+        if stop.is_stopped() {
+            break;
+        }
+    }
+    let mut report = match best {
+        Some(report) => report,
+        None => bench.run(workload, |second| live.tell(second)).await?,
+    };
+    report.search = steps;
+    Ok(report)
+}
+
+fn max_limits(judged: &Judged) -> Vec<Limit> {
+    if !judged.max_limits.is_empty() {
+        return judged.max_limits.clone();
+    }
+    ["p99>50ms", "errors>0%"].iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+fn step(rate: f64, report: &Report, limits: &[Limit]) -> Step {
+    let median = |figure: Figure| report.values(figure).first().copied().unwrap_or_default();
+    let accepted_per_sec = median(Figure::Rate);
+    let p99_us = Figure::named("p99").map(median).unwrap_or_default() * 1e3;
+    let beyond = limits.iter().find_map(|limit| match limit.check(report, None) {
+        Held::No(text) | Held::Unknown(text) => Some(text),
+        Held::Yes | Held::WithinNoise(_) => None,
+    });
+    let not_kept =
+        || (accepted_per_sec < KEPT * rate).then(|| format!("only {accepted_per_sec:.0} events/s were accepted"));
+    Step { rate, accepted_per_sec, p99_us, broken: beyond.or_else(not_kept) }
+}
+
+/// What would be in vain, before anything is run.
+fn check(judged: &Judged, has_baseline: bool, saves: &[std::path::PathBuf]) -> Result<(), Failure> {
+    if let Some(limit) = judged.limits.iter().find(|limit| limit.is_relative() && !has_baseline) {
+        return Err(Failure::input(format!(
+            "--fail-if '{limit}' is about a change; name what it was with --baseline FILE"
+        )));
+    }
+    if let Some(limit) = judged.max_limits.iter().find(|limit| limit.is_relative()) {
+        return Err(Failure::input(format!("--limit '{limit}' is about a change; give a value, such as p99>50ms")));
+    }
+    for path in saves {
+        let form = path.extension().and_then(|form| form.to_str()).unwrap_or_default();
+        if !["json", "csv", "hlog", "html"].contains(&form) {
+            let shown = shown(path);
+            return Err(Failure::input(format!(
+                "--save {shown}: the name says the form; end it with .json, .csv, .hlog or .html"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The report to standard output and to files; the comparison behind it.
+fn tell(args: &BenchArgs, report: &Report, baseline: Option<&Report>) -> Result<(), Failure> {
+    let mut text = match args.told.output {
+        Form::Text => report.to_string(),
+        Form::Json => report.to_json(),
+        Form::Csv => report.to_csv(),
+    };
+    if let Some(baseline) = baseline {
+        let comparison = Comparison::of(baseline, report).to_string();
+        match args.told.output {
+            Form::Text => text += &format!("\n\n{comparison}"),
+            // One object stays one, and a table a table.
+            Form::Json | Form::Csv => output::note(comparison),
+        }
+    }
+    say(&text);
+    args.told.saves.iter().try_for_each(|path| save(path, report))
+}
+
+fn say(text: &str) {
+    if let Err(error) = output::line(text)
+        && !output::is_reader_gone(&error)
+    {
+        output::complain(format_args!("cannot write to standard output: {error}"));
+    }
+}
+
+fn save(path: &Path, report: &Report) -> Result<(), Failure> {
+    let text = match path.extension().and_then(|form| form.to_str()) {
+        Some("csv") => report.to_csv() + "\n",
+        Some("hlog") => report.to_hdr_log(),
+        Some("html") => report.to_html(),
+        _ => report.to_json() + "\n",
+    };
+    let failed = |error| Failure::configuration(format!("cannot save {}: {error}; check the path", shown(path)));
+    fs::write(path, text).map_err(failed)
+}
+
+fn read(path: &Path) -> Result<Report, Failure> {
+    let shown = shown(path);
+    let text = fs::read_to_string(path).map_err(|error| {
+        Failure::configuration(format!("cannot read {shown}: {error}; name a report that was saved"))
+    })?;
+    Report::from_json(&text).map_err(|error| Failure::configuration(format!("{shown}: {error}")))
+}
+
+/// Why events were not accepted, in the words and with the exit codes of `send`.
+fn of_run(bench: &Bench, report: &Report) -> Vec<Failure> {
+    let mut failures: Vec<Failure> = Vec::new();
+    for failure in bench.failures() {
+        let kind = match failure.outcome {
+            Outcome::Rejected => Kind::Rejected,
+            Outcome::NotSent => Kind::Unreachable,
+            Outcome::Unknown => Kind::UnknownOutcome,
+        };
+        failures.push(Failure::new(kind, failure.message.clone()));
+    }
+    if let Some(received) = report.rounds.iter().filter_map(|round| round.received).find(|received| received.lost > 0) {
+        let text = format!("{} events were accepted and did not arrive", received.lost);
+        failures.push(Failure::new(Kind::UnknownOutcome, text));
+    }
+    failures
+}
+
+fn broken(limits: &[Limit], report: &Report, baseline: Option<&Report>) -> Vec<Failure> {
+    let broken = |limit: &Limit| match limit.check(report, baseline) {
+        Held::Yes => None,
+        Held::WithinNoise(text) => {
+            output::warn(format_args!("{text}; within the noise, and not held against it"));
+            None
+        }
+        Held::No(text) => Some(Failure::new(Kind::Limit, text)),
+        Held::Unknown(text) => Some(Failure::new(Kind::Limit, format!("{text}; leave this limit out"))),
+    };
+    limits.iter().filter_map(broken).collect()
+}
+
+fn compare(args: &CompareArgs) -> Result<Vec<Failure>, Failure> {
+    let (before, after) = (read(&args.before)?, read(&args.after)?);
+    say(&Comparison::of(&before, &after).to_string());
+    Ok(broken(&args.limits, &after, Some(&before)))
+}

@@ -1,0 +1,257 @@
+//! `hubwire bench`: what it prints, saves, and exits with.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value as Json;
+
+use crate::support::{KEY, Run, Running, connection_string, free_port, hubwire};
+
+/// A file that is there for as long as this.
+struct File(PathBuf);
+
+impl File {
+    fn new(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("hubwire-cli-bench-{}-{name}", std::process::id())))
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(&self.0).unwrap()
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn bench(args: &[&str]) -> Run {
+    hubwire(&[&["bench"], args].concat(), "", &[])
+}
+
+/// Five hundred small events and no warm-up, as JSON.
+fn small(args: &[&str]) -> Run {
+    bench(&[&["--events", "500", "--size", "100", "--warm-up", "0s", "--output", "json", "--quiet"], args].concat())
+}
+
+fn first_round(run: &Run) -> Json {
+    run.json()["rounds"][0].clone()
+}
+
+#[test]
+fn without_a_target_it_says_what_to_do() {
+    let run = bench(&[]);
+    assert_eq!((run.code, run.stdout.as_str()), (3, ""));
+    assert!(run.stderr.starts_with("error: no connection string; set CONNECTION_STR"), "{run:?}");
+    assert!(run.stderr.contains("--emulator"), "{run:?}");
+}
+
+#[test]
+fn every_event_has_an_end_against_an_emulator_and_a_sink() {
+    for target in ["--emulator", "--sink"] {
+        let run = small(&[target]);
+        assert_eq!(run.code, 0, "{run:?}");
+        let ends = first_round(&run)["ends"].clone();
+        assert_eq!(
+            ends,
+            serde_json::json!({"offered": 500, "accepted": 500, "rejected": 0, "not_sent": 0, "unknown": 0})
+        );
+        assert_eq!(run.json()["target_options"], target);
+        assert_eq!(run.json()["workload"]["sizes"], "100");
+    }
+}
+
+#[test]
+fn a_namespace_stores_what_is_reported() {
+    let emulator = Running::emulator(&["--event-hub", "telemetry:2"]);
+    let to = [("CONNECTION_STR", emulator.connection_string()), ("EVENTHUB_NAME", "telemetry")];
+    let args = [
+        "bench",
+        "--events",
+        "300",
+        "--warm-up",
+        "0s",
+        "--receive",
+        "--output",
+        "json",
+        "--quiet",
+        "--partition",
+        "all",
+    ];
+    let run = hubwire(&args, "", &to);
+    assert_eq!(run.code, 0, "{run:?}");
+    let received = first_round(&run)["received"].clone();
+    assert_eq!((&received["events"], &received["lost"]), (&300.into(), &0.into()));
+    let info = hubwire(&["info", "--output", "json"], "", &to).json();
+    let stored: i64 = info["partitions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|partition| partition["last_enqueued_sequence_number"].as_i64().unwrap() + 1)
+        .sum();
+    assert_eq!(stored, 300);
+}
+
+#[test]
+fn a_report_is_text_for_people_with_all_that_repeats_it() {
+    let run = bench(&["--emulator", "--rate", "500/s", "--duration", "1s", "--warm-up", "0s", "--rtt", "4ms"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let command = "hubwire bench --emulator --rtt 4ms --size 1KiB --rate 500/s --duration 1s --warm-up 0s --seed 1";
+    assert!(run.stdout.starts_with(&format!("workload    {command}\n")), "{run:?}");
+    for word in [
+        "events/s",
+        "MiB/s",
+        "from due, ms",
+        "from sent, ms",
+        "p99.99",
+        "units of 1,000 events/s",
+        "4ms there and back",
+    ] {
+        assert!(run.stdout.contains(word), "{word}: {run:?}");
+    }
+    // A line for each second.
+    assert!(run.stderr.contains(" events/s ") && run.stderr.contains("in flight"), "{run:?}");
+    assert_eq!(
+        bench(&["--emulator", "--rtt", "4ms", "--rate", "500/s", "--duration", "1s", "--warm-up", "0s", "--dry-run"])
+            .stdout,
+        format!("{command}\n")
+    );
+}
+
+#[test]
+fn it_is_saved_in_the_form_that_the_name_says() {
+    let files = ["json", "csv", "hlog", "html"].map(|form| File::new(&format!("saved.{form}")));
+    let saves: Vec<&str> = files.iter().flat_map(|file| ["--save", file.path()]).collect();
+    let run = small(&[&["--sink"], saves.as_slice()].concat());
+    assert_eq!(run.code, 0, "{run:?}");
+    let [json, csv, hlog, html] = files.each_ref().map(File::text);
+    assert_eq!(serde_json::from_str::<Json>(&json).unwrap(), run.json());
+    let rows: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!((rows.len(), rows[0].len()), (2, rows[1].len()));
+    assert_eq!(rows[1][rows[0].iter().position(|name| *name == "accepted_events").unwrap()], "500");
+    assert!(hlog.contains("[StartTime:") && hlog.contains("HISTFAAA"), "{hlog}");
+    assert!(html.starts_with("<!doctype html>") && html.contains("<svg"), "{html}");
+    let refused = small(&["--sink", "--save", "report.xml"]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("end it with .json, .csv, .hlog or .html"), "{refused:?}");
+}
+
+#[test]
+fn runs_are_compared_and_limits_decide() {
+    let (before, after) = (File::new("before.json"), File::new("after.json"));
+    assert_eq!(small(&["--sink", "--rounds", "2", "--save", before.path()]).code, 0);
+    let twice =
+        |limit: &str| small(&["--sink", "--save", after.path(), "--baseline", before.path(), "--fail-if", limit]);
+    let kept = twice("errors>+1%");
+    assert_eq!(kept.code, 0, "{kept:?}");
+    assert!(kept.stderr.contains("change, %") && kept.stderr.contains("noise, %"), "{kept:?}");
+    let broken = twice("rate>0");
+    assert_eq!(broken.code, 9, "{broken:?}");
+    assert!(broken.stderr.contains("error: rate>0: rate is "), "{broken:?}");
+    let compared = bench(&["compare", before.path(), after.path(), "--fail-if", "errors>+0%"]);
+    assert_eq!(compared.code, 0, "{compared:?}");
+    assert!(compared.stdout.starts_with("figure "), "{compared:?}");
+    // Nothing to compare with, before anything is run.
+    let alone = small(&["--sink", "--fail-if", "p99>+10%"]);
+    assert_eq!((alone.code, alone.stdout.as_str()), (2, ""));
+    assert!(alone.stderr.contains("--baseline FILE"), "{alone:?}");
+    fs::write(&before.0, "{\"format\":1}").unwrap();
+    let unread = bench(&["compare", before.path(), after.path()]);
+    assert_eq!(unread.code, 3, "{unread:?}");
+    assert!(unread.stderr.contains("it is no report of"), "{unread:?}");
+}
+
+#[test]
+fn the_knee_is_found_below_a_throttle() {
+    let run = bench(&[
+        "--emulator",
+        "--throughput-units",
+        "1",
+        "--retries",
+        "0",
+        "--find-max",
+        "--rate",
+        "400/s",
+        "--size",
+        "10",
+        "--duration",
+        "2s",
+        "--warm-up",
+        "0s",
+        "--limit",
+        "errors>0%",
+        "--output",
+        "json",
+        "--quiet",
+    ]);
+    let steps = run.json()["search"].clone();
+    let rates = |is_broken: bool| {
+        let steps = steps.as_array().unwrap().iter().filter(move |step| step["broken"].is_null() != is_broken);
+        steps.map(|step| step["rate"].as_f64().unwrap()).collect::<Vec<_>>()
+    };
+    let knee = rates(false).into_iter().fold(0.0, f64::max);
+    let bad = rates(true).into_iter().fold(f64::INFINITY, f64::min);
+    // A unit takes 1,000 events a second, and saves up as many.
+    assert!((400.0..2_000.0).contains(&knee) && knee < bad && bad <= knee * 1.06, "{steps}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_it_with_the_report_so_far() {
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let mut running = Running::bench(&[
+            "--emulator",
+            "--rate",
+            "500/s",
+            "--duration",
+            "1h",
+            "--warm-up",
+            "0s",
+            "--output",
+            "json",
+        ]);
+        running.until_told(" events/s ");
+        running.signal(signal);
+        let mut report = String::new();
+        std::io::Read::read_to_string(running.stdout.as_mut().unwrap(), &mut report).unwrap();
+        let (ended_with, rest) = running.wait();
+        assert_eq!(ended_with, code, "{rest}");
+        let report: Json = serde_json::from_str(&report).unwrap();
+        assert_eq!(report["ended_early"], "it was stopped");
+        let ends = &report["rounds"][0]["ends"];
+        assert!(ends["accepted"].as_u64() > Some(0) && ends["offered"] == ends["accepted"], "{ends}");
+    }
+}
+
+#[test]
+fn what_cannot_be_run_is_an_error_of_the_arguments() {
+    for (args, words) in [
+        (&["--sink", "--size", "big"][..], "size: expected bytes"),
+        (&["--sink", "--rate", "fast"], "rate: expected"),
+        (&["--sink", "--keys", "uniform:5", "--partition", "1"], "leave out the keys or the partition"),
+        (&["--sink", "--poisson"], "--rate"),
+        (&["--sink", "--body", "lines:/no/such/file"], "cannot read /no/such/file"),
+        (&["--sink", "--connections", "0"], "1 or more"),
+        (&["--sink", "--emulator"], "cannot be used with"),
+        (&["--sink", "--receive"], "cannot be used with"),
+    ] {
+        let run = bench(args);
+        assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run:?}");
+        assert!(run.stderr.contains(words), "{words}: {run:?}");
+    }
+}
+
+#[test]
+fn a_namespace_that_is_not_there_is_unreachable_and_no_secret_is_told() {
+    let to = connection_string(free_port());
+    let run = hubwire(&["bench", "--timeout", "5s", "--output", "json"], "", &[("CONNECTION_STR", &to)]);
+    assert_eq!((run.code, run.stdout.as_str()), (6, ""), "{run:?}");
+    let run = hubwire(&["bench", "--event-hub", &to, "--sink"], "", &[]);
+    assert_ne!(run.code, 0);
+    assert!(!run.stderr.contains(KEY));
+}
