@@ -4,6 +4,7 @@
 //! in `docs/command-line.md`.
 
 mod args;
+mod background;
 mod emulator;
 mod failure;
 mod info;
@@ -19,6 +20,7 @@ mod rule;
 mod send;
 mod settings;
 mod signal;
+mod trace;
 mod ways;
 
 use std::ffi::{OsStr, OsString};

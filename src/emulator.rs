@@ -113,6 +113,8 @@ struct Shared {
     throttle: Option<Mutex<Throttle>>,
     faults: Arc<Faults>,
     listener: Option<Listener>,
+    #[cfg(feature = "trace")]
+    tap: Option<crate::trace::Tap>,
     /// Events stored in all, for those who wait.
     stored: watch::Sender<u64>,
     clock: WallClock,
@@ -178,6 +180,10 @@ impl Emulator {
                 Err(error) => return self.report_refused(origin, error.to_string()),
             };
             let number = self.shared.count_connection();
+            #[cfg(feature = "trace")]
+            if let Some(tap) = &self.shared.tap {
+                return connection::serve(tap.wrap(stream), Arc::clone(&self.shared), number, origin).await;
+            }
             connection::serve(stream, Arc::clone(&self.shared), number, origin).await;
         };
         tokio::select! {
@@ -327,6 +333,8 @@ impl Shared {
     ) -> Self {
         Self {
             listener,
+            #[cfg(feature = "trace")]
+            tap: None,
             throttle: namespace.limits.throughput_units.map(|units| Mutex::new(Throttle::new(units))),
             namespace,
             spares: Arc::clone(&store.spares),

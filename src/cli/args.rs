@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::receive::{format, from, from::From};
 use super::rule::{self, RuleArg};
+use super::trace::TraceArgs;
 use crate::DEFAULT_CONSUMER_GROUP;
 use crate::emulator::Fault;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
@@ -197,6 +198,9 @@ pub(super) struct SendArgs {
     /// Draw no progress bar
     #[arg(long)]
     pub(super) no_progress: bool,
+
+    #[command(flatten)]
+    pub(super) trace: TraceArgs,
 }
 
 /// How an input is divided into events.
@@ -273,6 +277,9 @@ pub(super) struct ReceiveArgs {
     /// Say nothing but errors on standard error
     #[arg(short, long)]
     pub(super) quiet: bool,
+
+    #[command(flatten)]
+    pub(super) trace: TraceArgs,
 }
 
 /// How a received event is printed.
@@ -302,6 +309,9 @@ pub(super) struct InfoArgs {
     /// Time for each of: connecting, and an answer
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(super) timeout: Option<Duration>,
+
+    #[command(flatten)]
+    pub(super) trace: TraceArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -421,6 +431,9 @@ pub(super) struct EmulatorArgs {
     /// Speak JSON on standard error: one object for the start, for each thing told, and for the totals
     #[arg(long)]
     pub(super) json: bool,
+
+    #[command(flatten)]
+    pub(super) trace: TraceArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
