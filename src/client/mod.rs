@@ -21,9 +21,13 @@ mod status;
 mod transport;
 mod ways;
 
+#[cfg(feature = "trace")]
+pub(crate) use advice::first_bytes;
 pub use connection::Connection;
 pub use credential::{TokenError, TokenFuture, TokenSource};
 pub use error::{Error, Fault, Scope, SendError, Step};
+#[cfg(feature = "trace")]
+pub(crate) use error::{request_advice, status_advice};
 pub use options::{IdleLinks, Options};
 pub use publisher::{KeySpread, PublishError, Publisher, PublisherOptions, Receipt, Undelivered};
 pub use receiver::{DEFAULT_CONSUMER_GROUP, Receiver, ReceiverOptions};

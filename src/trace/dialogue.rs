@@ -3,6 +3,7 @@
 
 mod deliveries;
 mod links;
+mod refusal;
 mod requests;
 
 use std::time::Duration;
@@ -10,13 +11,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 pub(super) use links::Node;
+pub(super) use refusal::Refusal;
 pub(super) use requests::{Reply, Request};
 
 use super::frames::{Frames, Piece};
 use super::mask;
 use super::performative::{self as code, Composite};
 use super::summary::{Phase, Summary};
-use crate::wire::shape;
 use links::Sessions;
 use requests::Requests;
 
@@ -112,8 +113,8 @@ pub(super) struct Notes {
     pub(super) settled: Option<Settled>,
     /// How long the link had no credit, which this gives it.
     pub(super) stalled: Option<Duration>,
-    /// Why something ended or was refused: condition and description.
-    pub(super) error: Option<(String, String)>,
+    /// Why something ended or was refused.
+    pub(super) error: Option<Refusal>,
 }
 
 /// A message that is whole.
@@ -229,13 +230,9 @@ impl Dialogue {
         if start == bytes.len() {
             return (Said::Heartbeat { channel }, [bytes.freeze(), Bytes::new()]);
         }
-        let mut payload = match shape::value_len(&bytes[start..]) {
-            Ok(len) => bytes.split_off(start + len),
-            Err(why) => {
-                self.mask(|| mask::values(&mut bytes[start..]));
-                return (Said::Broken { channel, why: why.to_string() }, [bytes.freeze(), Bytes::new()]);
-            }
-        };
+        // Of what is not well-formed the rest of the frame is a part.
+        let len = mask::first_len(&mut bytes[start..]).unwrap_or(bytes.len() - start);
+        let mut payload = bytes.split_off(start + len);
         let head_mask = if is_sasl { mask::sasl } else { mask::values };
         self.mask(|| head_mask(&mut bytes[start..]));
         let head = bytes.freeze();
@@ -271,7 +268,7 @@ impl Dialogue {
         at: Duration,
         notes: &mut Notes,
     ) {
-        notes.error = error_of(performative);
+        notes.error = Refusal::of_performative(performative);
         notes.payload_len = payload.len();
         match performative.code {
             code::OPEN => self.summary.mark(Phase::Open, at),
@@ -317,12 +314,4 @@ impl Dialogue {
         let link = &session.links[place];
         notes.link = Some((link.nick.clone(), link.sends));
     }
-}
-
-/// The error in the performative, or in the outcome that it tells of.
-fn error_of(performative: &Composite) -> Option<(String, String)> {
-    let state = performative.composite("state");
-    let error = performative.composite("error").or_else(|| state?.composite("error"))?;
-    let text = |field| error.text(field).unwrap_or_default().to_owned();
-    (error.code == code::ERROR).then(|| (text("condition"), text("description")))
 }

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use super::dialogue::{Direction, Message, Record, Reply, Request, Said};
+use super::dialogue::{Direction, Message, Record, Refusal, Reply, Request, Said};
 use super::performative::Composite;
 use super::sink::Bytes;
 use super::summary::{LinkTotals, Summary, Traffic};
-use crate::wire::condition;
 use crate::wire::value::Value;
 
 /// The members, in the order they are written.
@@ -104,7 +103,8 @@ struct ErrorOut<'a> {
     condition: &'a str,
     description: &'a str,
     calls_for: String,
-    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
     advice: &'static str,
 }
 
@@ -159,7 +159,7 @@ fn meaning(record: &Record) -> Option<Meaning<'_>> {
             .settled
             .map(|settled| SettledOut { deliveries: settled.deliveries, after_us: micros(settled.after) }),
         without_credit_us: notes.stalled.map(micros),
-        error: notes.error.as_ref().map(|(condition, description)| error(condition, description)),
+        error: notes.error.as_ref().map(error),
     })
 }
 
@@ -184,13 +184,13 @@ fn reply(reply: &Reply) -> ReplyOut<'_> {
     }
 }
 
-fn error<'a>(name: &'a str, description: &'a str) -> ErrorOut<'a> {
+fn error(refusal: &Refusal) -> ErrorOut<'_> {
     ErrorOut {
-        condition: name,
-        description,
-        calls_for: format!("{:?}", condition::recovery(name, Some(description))),
-        reason: condition::reason(name),
-        advice: condition::advice(name),
+        condition: &refusal.condition,
+        description: &refusal.description,
+        calls_for: format!("{:?}", refusal.recovery()),
+        reason: refusal.reason(),
+        advice: refusal.advice(),
     }
 }
 

@@ -23,16 +23,16 @@ const AMQP_VALUE: u8 = 0x77;
 pub(super) fn values(bytes: &mut [u8]) {
     let mut at = 0;
     while at < bytes.len() {
-        match first_value(&mut bytes[at..]) {
+        match value(&mut bytes[at..], 0, How::Look) {
             Some(len) => at += len,
             None => return text(&mut bytes[at..]),
         }
     }
 }
 
-/// The same in the one value that `bytes` begin with; its length, unless it is not well-formed.
-pub(super) fn first_value(bytes: &mut [u8]) -> Option<usize> {
-    value(bytes, 0, How::Look)
+/// The length of the value that `bytes` begin with, unless it is not well-formed. They stay as they are.
+pub(super) fn first_len(bytes: &mut [u8]) -> Option<usize> {
+    value(bytes, 0, How::Keep)
 }
 
 /// The same in what goes on where other bytes have ended: a secret may lie across the seam. `tail`: the last of them, masked.
@@ -82,6 +82,8 @@ pub(super) fn sasl(bytes: &mut [u8]) {
 /// What is to become of texts and binaries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum How {
+    /// They stay.
+    Keep,
     /// They are looked through.
     Look,
     /// They are tokens.
@@ -93,6 +95,7 @@ enum How {
 impl How {
     fn mask(self, content: &mut [u8], is_binary: bool) {
         match self {
+            Self::Keep => {}
             Self::Login if is_binary => content.fill(MASK),
             Self::Look | Self::Login => text(content),
             Self::Token => token(content),
@@ -114,7 +117,7 @@ fn value(bytes: &mut [u8], depth: u32, how: How) -> Option<usize> {
         0xa1 | 0xa3 | 0xb1 | 0xb3 => how.mask(content, false),
         0xc0 | 0xc1 | 0xd0 | 0xd1 if depth < MAX_DEPTH => items(content, constructor, depth, how)?,
         // Arrays, and what nests too deep.
-        0xc0.. => text(content),
+        0xc0.. if how != How::Keep => text(content),
         _ => {}
     }
     Some(end)
@@ -143,7 +146,7 @@ fn items(content: &mut [u8], constructor: u8, depth: u32, how: How) -> Option<()
     let is_map = constructor & 0x0f == 1;
     let (mut index, mut is_token) = (0, false);
     while at < content.len() {
-        let how_now = if is_token { How::Token } else { how };
+        let how_now = if is_token && how != How::Keep { How::Token } else { how };
         let len = value(content.get_mut(at..)?, depth + 1, how_now)?;
         is_token = is_map && index % 2 == 0 && content[at..at + len].ends_with(SECURITY_TOKEN);
         index += 1;

@@ -4,11 +4,12 @@
 use std::fmt::{self, Display, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::dialogue::{Direction, Message, Notes, Record, Reply, Request, Said, Settled};
+use super::dialogue::{Direction, Message, Notes, Record, Refusal, Reply, Request, Said, Settled};
 use super::performative::{self as code, Composite};
 use super::summary::Summary;
 use super::words::{counted, size, time};
-use crate::wire::condition;
+use crate::client::first_bytes;
+use crate::wire::condition::Recovery;
 use crate::wire::value::Value;
 
 /// Characters of a text of the peer's that are shown.
@@ -56,9 +57,7 @@ pub(super) fn line(record: &Record, colour: Colour) -> String {
     let said = said(record);
     line += &if record.notes.error.is_some() { colour.paint(RED, said) } else { said };
     line.push('\n');
-    if let Some((condition, description)) = &record.notes.error {
-        line += &calls_for(condition, description);
-    }
+    line.extend(record.notes.error.as_ref().map(calls_for));
     line
 }
 
@@ -97,8 +96,13 @@ fn said(record: &Record) -> String {
         Said::Heartbeat { .. } => "empty frame".to_owned(),
         Said::Sasl(performative) | Said::Amqp { performative, .. } => spoken(performative, record),
         Said::Broken { why, .. } => format!("a frame of {} that cannot be read: {why}", size(record.len as u64)),
-        Said::Strange => format!("no AMQP: {:?}", String::from_utf8_lossy(&record.bytes[0])),
+        Said::Strange => strange(&record.bytes[0]),
     }
+}
+
+fn strange(bytes: &[u8]) -> String {
+    let advice = bytes.first_chunk().map_or("check host and port", first_bytes);
+    format!("no AMQP: {:?}; {advice}", String::from_utf8_lossy(bytes))
 }
 
 fn header([id, major, minor, revision]: [u8; 4]) -> String {
@@ -140,13 +144,17 @@ fn spoken(performative: &Composite, record: &Record) -> String {
     }
     let is_link_known = notes.link.is_some();
     for field in shown(performative.code).iter().filter(|field| !(is_link_known && **field == "handle")) {
-        // What is not so is not said.
-        if let Some(value) = performative.get(field).filter(|value| **value != Value::Boolean(false)) {
+        // What is not so is not said, nor that there is no limit.
+        if let Some(value) = performative.get(field).filter(|value| !is_nothing(field, value)) {
             let _ = write!(line, " {}", Field(field, value));
         }
     }
     line += &extras(performative, notes);
     line
+}
+
+fn is_nothing(field: &str, value: &Value) -> bool {
+    *value == Value::Boolean(false) || field == "max-message-size" && value.as_i64() == Some(0)
 }
 
 /// Who sends, and from where to where.
@@ -194,7 +202,7 @@ fn extras(performative: &Composite, notes: &Notes) -> String {
         };
     }
     if notes.reply.is_none()
-        && let Some((condition, description)) = &notes.error
+        && let Some(Refusal { condition, description, .. }) = &notes.error
     {
         let _ = write!(text, " error={}", clipped(condition));
         if !description.is_empty() {
@@ -274,17 +282,16 @@ fn answered(reply: &Reply) -> String {
 }
 
 /// What an error calls for, on lines of their own.
-fn calls_for(name: &str, description: &str) -> String {
-    let recovery = match condition::recovery(name, Some(description)) {
-        condition::Recovery::RetryOnLink => "sending again on the same link",
-        condition::Recovery::ReattachLink => "another link in the same session",
-        condition::Recovery::Reconnect => "another connection",
-        condition::Recovery::Reauthorize => "a fresh token, once",
-        condition::Recovery::GiveUp => "a change by you",
+fn calls_for(refusal: &Refusal) -> String {
+    let recovery = match refusal.recovery() {
+        Recovery::RetryOnLink => "sending again on the same link",
+        Recovery::ReattachLink => "another link in the same session",
+        Recovery::Reconnect => "another connection",
+        Recovery::Reauthorize => "a fresh token, once",
+        Recovery::GiveUp => "a change by you",
     };
-    let mut text = format!("{INDENT}calls for {recovery}: {}\n", condition::reason(name));
-    let _ = writeln!(text, "{INDENT}to do: {}", condition::advice(name));
-    text
+    let reason = refusal.reason().map_or(String::new(), |reason| format!(": {reason}"));
+    format!("{INDENT}calls for {recovery}{reason}\n{INDENT}to do: {}\n", refusal.advice())
 }
 
 /// A field by its name, in the unit that people think in.

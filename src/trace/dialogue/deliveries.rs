@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::links::{Link, MAX_KNOWN, Node, Partial, Session, Unsettled};
 use super::requests::{MAX_MESSAGE_LEN, Request};
-use super::{Dialogue, Direction, Message, Notes, Settled};
+use super::{Dialogue, Direction, Message, Notes, Refusal, Settled};
 use crate::trace::contents::Contents;
 use crate::trace::mask;
 use crate::trace::performative::Composite;
@@ -126,9 +126,7 @@ impl Dialogue {
             if node == Node::Cbs {
                 self.summary.end(Phase::Token, at);
             }
-            if !reply.is_success() {
-                notes.error = Some((reply.condition.clone(), reply.description.clone()));
-            }
+            notes.error = Refusal::of_reply(node, &reply);
             notes.reply = Some(reply);
         }
     }
