@@ -4,6 +4,9 @@ pub(crate) mod answer;
 pub mod batch;
 pub mod condition;
 pub mod connection_string;
+pub(crate) mod descriptors;
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "the command's part"))]
+pub(crate) mod dissect;
 pub mod event;
 pub(crate) mod frame;
 pub mod management;

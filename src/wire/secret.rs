@@ -1,6 +1,7 @@
 //! Text that must not be seen: shared access keys and signed tokens.
 
 use std::fmt;
+use std::ops::Range;
 
 use zeroize::Zeroizing;
 
@@ -61,29 +62,53 @@ pub(crate) fn printable(name: &str) -> &str {
 /// A peer's words, fit to print: what follows `sig=`, `SharedAccessKey=` or looks like a web token is masked. A hub quotes
 /// no token, but what stands between may say anything.
 pub(crate) fn masked(words: &str) -> String {
-    let lower = words.to_ascii_lowercase();
-    let starts = ["sig=", "sharedaccesskey=", "eyj"];
     let mut out = String::with_capacity(words.len());
     let mut at = 0;
-    while let Some((start, skip)) =
-        starts.iter().filter_map(|mark| Some((lower[at..].find(mark)? + at, mark))).min().map(
-            // A web token is masked from its first letter on, the others behind their names.
-            |(start, mark)| if *mark == "eyj" { (start, 0) } else { (start, mark.len()) },
-        )
-    {
-        let from = start + skip;
-        let ends = |c: char| c.is_whitespace() || matches!(c, '&' | ';' | '"' | '\'' | ',' | ')' | '>');
-        let len = words[from..].find(ends).unwrap_or(words.len() - from);
-        out += &words[at..from];
-        // A word that begins so and is no token is short.
-        if skip == 0 && len < 20 {
-            out += &words[from..from + len]
-        } else {
-            out += MASK
-        }
-        at = from + len;
+    for range in secret_ranges(words.as_bytes()) {
+        out += &words[at..range.start];
+        out += MASK;
+        at = range.end;
     }
     out + &words[at..]
+}
+
+/// Where in `bytes` a secret stands that is known by what it looks like. Every range begins and ends beside ASCII.
+pub(crate) fn secret_ranges(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let range = next_secret(bytes, from)?;
+        from = range.end.max(from + 1);
+        Some(range)
+    })
+}
+
+/// A word that begins as a web token does, and is shorter, is none.
+const MIN_WEB_TOKEN_LEN: usize = 20;
+
+fn next_secret(bytes: &[u8], from: usize) -> Option<Range<usize>> {
+    (from..bytes.len()).find_map(|at| {
+        let start = match bytes[at] {
+            b'=' if ["sig", "sharedaccesskey"].iter().any(|mark| ends_with(&bytes[..at], mark)) => at + 1,
+            // Percent-encoded once more.
+            b'%' if ends_with(&bytes[..at], "sig") && starts_with(&bytes[at..], "%3d") => at + 3,
+            b'e' | b'E' if starts_with(&bytes[at..], "eyj") => at,
+            _ => return None,
+        };
+        let end = bytes[start..].iter().position(|byte| ends_word(*byte)).map_or(bytes.len(), |len| start + len);
+        (start > at || end - start >= MIN_WEB_TOKEN_LEN).then_some(start..end)
+    })
+}
+
+fn ends_word(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte.is_ascii_control() || b"&;\"',)>".contains(&byte)
+}
+
+fn ends_with(bytes: &[u8], mark: &str) -> bool {
+    bytes.len() >= mark.len() && bytes[bytes.len() - mark.len()..].eq_ignore_ascii_case(mark.as_bytes())
+}
+
+fn starts_with(bytes: &[u8], mark: &str) -> bool {
+    bytes.get(..mark.len()).is_some_and(|start| start.eq_ignore_ascii_case(mark.as_bytes()))
 }
 
 #[cfg(test)]
@@ -120,6 +145,7 @@ mod tests {
             ("sr=x&sig=abc%2F&se=1", "sr=x&sig=***&se=1"),
             ("SIG=abc SharedAccessKey=k2V5=;x", "SIG=*** SharedAccessKey=***;x"),
             ("sig=", "sig=***"),
+            ("sr%3Dx%26sig%3Dabc%26se", "sr%3Dx%26sig%3D***"),
             ("é sig=é", "é sig=***"),
             ("token eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.e30.c2ln, refused", "token ***, refused"),
             ("eyjafjallajokull", "eyjafjallajokull"),

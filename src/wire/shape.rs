@@ -1,6 +1,8 @@
 //! The outer shape of encoded AMQP values: where one ends, and how many fields a performative has.
 //! Source: AMQP 1.0 part 1, 1.2 (type encodings).
 
+use super::descriptors::{self, Descriptor, Form};
+
 /// Deeper than any performative of the specification nests.
 const MAX_DEPTH: u32 = 16;
 
@@ -110,39 +112,28 @@ fn size32(data: &[u8]) -> Result<usize, ShapeError> {
     Ok(u32::from_be_bytes(*bytes) as usize)
 }
 
-/// The described lists of the specification that connections, sessions and links are made of: code, name, fields.
-#[rustfmt::skip]
-const LISTS: [(u8, &str, u8); 22] = [
-    (0x10, "open", 10), (0x11, "begin", 8), (0x12, "attach", 14), (0x13, "flow", 11), (0x14, "transfer", 11),
-    (0x15, "disposition", 6), (0x16, "detach", 3), (0x17, "end", 1), (0x18, "close", 1), (0x1d, "error", 3),
-    (0x23, "received", 2), (0x24, "accepted", 0), (0x25, "rejected", 1), (0x26, "released", 0), (0x27, "modified", 3),
-    (0x28, "source", 11), (0x29, "target", 7),
-    (0x40, "sasl-mechanisms", 1), (0x41, "sasl-init", 3), (0x42, "sasl-challenge", 1), (0x43, "sasl-response", 1),
-    (0x44, "sasl-outcome", 2),
-];
-
-/// How many fields a described list of the specification has.
-fn field_count(descriptor: u8) -> Option<u8> {
-    LISTS.iter().find(|(code, ..)| *code == descriptor).map(|(.., fields)| *fields)
+/// The fields of a described list that connections, sessions and links are made of. Sections of messages are the sender's.
+fn fields_of(descriptor: &Descriptor) -> Option<u8> {
+    match (descriptor.code, descriptor.form) {
+        (0x10..=0x29 | 0x40..=0x44, Form::Fields(fields)) => Some(fields.len() as u8),
+        _ => None,
+    }
 }
 
 /// Refuses more fields than the list's type has: the decoder would take the surplus for what comes behind the list.
 fn check_fields(descriptor: &[u8], value: &[u8]) -> Result<(), ShapeError> {
-    let (Some(code), Some(count)) = (list_code(descriptor), list_len(value)) else { return Ok(()) };
-    match field_count(code) {
-        Some(fields) if count > u32::from(fields) => Err(ShapeError::Fields { code, count }),
+    let (Some(descriptor), Some(count)) = (descriptor_of(descriptor), list_len(value)) else { return Ok(()) };
+    match fields_of(descriptor) {
+        Some(fields) if count > u32::from(fields) => Err(ShapeError::Fields { code: descriptor.code, count }),
         _ => Ok(()),
     }
 }
 
-/// The code of a list of ours, from a descriptor in any of its encodings.
-fn list_code(descriptor: &[u8]) -> Option<u8> {
+/// The type that a descriptor, in any of its encodings, stands for.
+fn descriptor_of(descriptor: &[u8]) -> Option<&'static Descriptor> {
     match descriptor {
-        [0x53, code] | [0x80, 0, 0, 0, 0, 0, 0, 0, code] => Some(*code),
-        [0xa3, _, name @ ..] | [0xb3, _, _, _, _, name @ ..] => {
-            let name = name.strip_prefix(b"amqp:")?.strip_suffix(b":list")?;
-            LISTS.iter().find(|(_, known, _)| known.as_bytes() == name).map(|(code, ..)| *code)
-        }
+        [0x53, code] | [0x80, 0, 0, 0, 0, 0, 0, 0, code] => descriptors::by_code((*code).into()),
+        [0xa3, _, symbol @ ..] | [0xb3, _, _, _, _, symbol @ ..] => descriptors::by_symbol(symbol),
         _ => None,
     }
 }
@@ -163,7 +154,7 @@ pub(crate) fn full_length(value: &[u8]) -> Vec<u8> {
     let Some((descriptor, count, items)) = described_list(value) else {
         return value.to_vec();
     };
-    let Some(full) = field_count(descriptor) else {
+    let Some(full) = descriptors::by_code(descriptor.into()).and_then(fields_of) else {
         return value.to_vec();
     };
     let mut fields = Vec::with_capacity(value.len() + 16);

@@ -1,5 +1,7 @@
 //! Bytes to values: every form the specification allows, within bounds.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::{Array, Kind, MAX_DEPTH, Value};
@@ -161,8 +163,28 @@ impl<'a> Reader<'a> {
         Self { input, at, end: input.len(), depth: 0, zero_width_left: MAX_ZERO_WIDTH_ELEMENTS }
     }
 
+    /// Confined to `range` of the input.
+    pub(crate) fn within(input: &'a Bytes, range: Range<usize>) -> Self {
+        Self { end: range.end, ..Self::starting(input, range.start) }
+    }
+
     pub(crate) fn at(&self) -> usize {
         self.at
+    }
+
+    /// The next byte, which stays where it is.
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.input[self.at..self.end].first().copied()
+    }
+
+    /// The bytes left, up to the end of the list, map or array that was stepped into.
+    pub(crate) fn left(&self) -> Range<usize> {
+        self.at..self.end
+    }
+
+    /// Passes over what is left.
+    pub(crate) fn pass(&mut self) {
+        self.at = self.end;
     }
 
     pub(crate) fn is_at_end(&self) -> bool {
@@ -217,6 +239,22 @@ impl<'a> Reader<'a> {
         self.even(fields)
     }
 
+    /// Steps into an array whose constructor byte has been read: its elements, the descriptor over each, and the
+    /// constructor of each; `None` where an empty one has none. [`leave`](Self::leave) steps out.
+    pub(crate) fn enter_array(&mut self, code: u8) -> Result<(Fields, Option<(Option<Value>, u8)>), DecodeError> {
+        let fields = self.enter(code, "an array")?;
+        // Some encoders leave an empty array without its constructor.
+        if fields.count == 0 && self.is_at_end() {
+            return Ok((fields, None));
+        }
+        let (descriptor, element_code, at) = self.element_constructor()?;
+        if kind_of(element_code).is_none() {
+            return Err(DecodeError::Unexpected { at, expected: "the constructor of an array", found: element_code });
+        }
+        self.charge_elements(element_code, fields.count)?;
+        Ok((fields, Some((descriptor, element_code))))
+    }
+
     /// Steps out of a list or map, which must have been read to its end.
     pub(crate) fn leave(&mut self, fields: &Fields, expected: &'static str) -> Result<(), DecodeError> {
         if !self.is_at_end() {
@@ -234,7 +272,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A flat table of every constructor but the described one.
-    fn primitive(&mut self, code: u8, at: usize) -> Result<Value, DecodeError> {
+    pub(crate) fn primitive(&mut self, code: u8, at: usize) -> Result<Value, DecodeError> {
         Ok(match code {
             0x40 => Value::Null,
             0x41 => Value::Boolean(true),
@@ -388,7 +426,7 @@ impl<'a> Reader<'a> {
         Ok(outer_end)
     }
 
-    fn enter(&mut self, code: u8, expected: &'static str) -> Result<Fields, DecodeError> {
+    pub(crate) fn enter(&mut self, code: u8, expected: &'static str) -> Result<Fields, DecodeError> {
         // c0, c1 and e0 say size and count in a byte each; d0, d1 and f0 in four.
         match code & 0x10 {
             0 => self.enter_narrow(expected),
@@ -396,7 +434,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn even(&self, fields: Fields) -> Result<Fields, DecodeError> {
+    pub(crate) fn even(&self, fields: Fields) -> Result<Fields, DecodeError> {
         if fields.count % 2 == 1 {
             return Err(DecodeError::OddMap { at: self.at, count: fields.count });
         }
@@ -429,19 +467,12 @@ impl<'a> Reader<'a> {
     }
 
     fn array(&mut self, code: u8) -> Result<Value, DecodeError> {
-        let fields = self.enter(code, "an array")?;
-        // Some encoders leave an empty array without its constructor.
-        if fields.count == 0 && self.is_at_end() {
+        let (fields, elements) = self.enter_array(code)?;
+        let Some((descriptor, element_code)) = elements else {
             self.leave(&fields, "the array")?;
             return Ok(Value::Array(Array::of(Kind::Null, Vec::new())));
-        }
-        let (descriptor, element_code, element_at) = self.element_constructor()?;
-        let kind = kind_of(element_code).ok_or(DecodeError::Unexpected {
-            at: element_at,
-            expected: "the constructor of an array",
-            found: element_code,
-        })?;
-        self.charge_elements(element_code, fields.count)?;
+        };
+        let kind = kind_of(element_code).unwrap_or(Kind::Null);
         let mut values = Vec::with_capacity(fields.count.min(FIRST_ELEMENTS));
         for _ in 0..fields.count {
             values.push(self.primitive(element_code, self.at)?);
@@ -464,7 +495,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Refuses counts that the bytes left cannot hold, at one byte an element or more.
-    fn bound(&self, count: usize) -> Result<(), DecodeError> {
+    pub(crate) fn bound(&self, count: usize) -> Result<(), DecodeError> {
         let len = self.end - self.at;
         if count > len {
             return Err(DecodeError::CountTooLarge { at: self.at, count, len });
@@ -487,7 +518,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The type that a constructor byte begins.
-fn kind_of(code: u8) -> Option<Kind> {
+pub(crate) fn kind_of(code: u8) -> Option<Kind> {
     Some(match code {
         0x40 => Kind::Null,
         0x41 | 0x42 | 0x56 => Kind::Boolean,
