@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::wire::descriptors::{self, Field, Form};
 use crate::wire::value::{DecodeError, Value};
 
 pub(super) const OPEN: u64 = 0x10;
@@ -41,13 +42,12 @@ impl Composite {
     }
 
     pub(super) fn name(&self) -> &'static str {
-        known(self.code).map_or("unknown", |(name, _)| name)
+        descriptors::by_code(self.code).map_or("unknown", |descriptor| descriptor.name)
     }
 
     /// The field, unless it is absent or null.
     pub(super) fn get(&self, field: &str) -> Option<&Value> {
-        let (_, names) = known(self.code)?;
-        let at = names.iter().position(|name| *name == field)?;
+        let at = fields_of(self.code).iter().position(|known| known.name == field)?;
         self.fields.get(at).filter(|value| **value != Value::Null)
     }
 
@@ -70,8 +70,9 @@ impl Composite {
 
     /// Its fields that are there, with their names; what has none goes by its place.
     pub(super) fn fields(&self) -> impl Iterator<Item = (&'static str, &Value)> {
-        let names = known(self.code).map_or(&[][..], |(_, names)| names);
-        let named = self.fields.iter().enumerate().map(|(at, value)| (names.get(at).copied().unwrap_or("?"), value));
+        let known = fields_of(self.code);
+        let name = |at: usize| known.get(at).map_or("?", |field| field.name);
+        let named = self.fields.iter().enumerate().map(move |(at, value)| (name(at), value));
         named.filter(|(_, value)| **value != Value::Null)
     }
 }
@@ -79,40 +80,14 @@ impl Composite {
 fn code_of(descriptor: &Value) -> Option<u64> {
     match descriptor {
         Value::Ulong(code) => Some(*code),
-        Value::Symbol(symbol) => {
-            let name = symbol.strip_prefix("amqp:")?.strip_suffix(":list")?;
-            TABLE.iter().find(|(_, known, _)| *known == name).map(|(code, ..)| *code)
-        }
+        Value::Symbol(symbol) => Some(descriptors::by_symbol(symbol.as_bytes())?.code.into()),
         _ => None,
     }
 }
 
-fn known(code: u64) -> Option<(&'static str, &'static [&'static str])> {
-    TABLE.iter().find(|(known, ..)| *known == code).map(|(_, name, fields)| (*name, *fields))
+fn fields_of(code: u64) -> &'static [Field] {
+    match descriptors::by_code(code).map(|descriptor| descriptor.form) {
+        Some(Form::Fields(fields)) => fields,
+        _ => &[],
+    }
 }
-
-#[rustfmt::skip]
-const TABLE: &[(u64, &str, &[&str])] = &[
-    (0x10, "open", &["container-id", "hostname", "max-frame-size", "channel-max", "idle-time-out", "outgoing-locales", "incoming-locales", "offered-capabilities", "desired-capabilities", "properties"]),
-    (0x11, "begin", &["remote-channel", "next-outgoing-id", "incoming-window", "outgoing-window", "handle-max", "offered-capabilities", "desired-capabilities", "properties"]),
-    (0x12, "attach", &["name", "handle", "role", "snd-settle-mode", "rcv-settle-mode", "source", "target", "unsettled", "incomplete-unsettled", "initial-delivery-count", "max-message-size", "offered-capabilities", "desired-capabilities", "properties"]),
-    (0x13, "flow", &["next-incoming-id", "incoming-window", "next-outgoing-id", "outgoing-window", "handle", "delivery-count", "link-credit", "available", "drain", "echo", "properties"]),
-    (0x14, "transfer", &["handle", "delivery-id", "delivery-tag", "message-format", "settled", "more", "rcv-settle-mode", "state", "resume", "aborted", "batchable"]),
-    (0x15, "disposition", &["role", "first", "last", "settled", "state", "batchable"]),
-    (0x16, "detach", &["handle", "closed", "error"]),
-    (0x17, "end", &["error"]),
-    (0x18, "close", &["error"]),
-    (0x1d, "error", &["condition", "description", "info"]),
-    (0x23, "received", &["section-number", "section-offset"]),
-    (0x24, "accepted", &[]),
-    (0x25, "rejected", &["error"]),
-    (0x26, "released", &[]),
-    (0x27, "modified", &["delivery-failed", "undeliverable-here", "message-annotations"]),
-    (0x28, "source", &["address", "durable", "expiry-policy", "timeout", "dynamic", "dynamic-node-properties", "distribution-mode", "filter", "default-outcome", "outcomes", "capabilities"]),
-    (0x29, "target", &["address", "durable", "expiry-policy", "timeout", "dynamic", "dynamic-node-properties", "capabilities"]),
-    (0x40, "sasl-mechanisms", &["sasl-server-mechanisms"]),
-    (0x41, "sasl-init", &["mechanism", "initial-response", "hostname"]),
-    (0x42, "sasl-challenge", &["challenge"]),
-    (0x43, "sasl-response", &["response"]),
-    (0x44, "sasl-outcome", &["code", "additional-data"]),
-];
