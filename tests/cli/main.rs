@@ -7,6 +7,7 @@ mod input;
 mod receive;
 mod streams;
 mod support;
+mod trace;
 mod ways;
 
 use serde_json::json;

@@ -160,7 +160,11 @@ async fn frames_of_any_size_show_no_secret() {
         assert_pages_clean(&format!("transfers of {payload_len} bytes"), &pages);
         let text = String::from_utf8_lossy(&pages[0].1.0.lock().expect("no panic")).into_owned();
         assert!(text.contains("sasl-init mechanism=PLAIN") && text.contains("attach $cbs sender"), "{text}");
-        assert_eq!(text.contains("delivery-id=0 put-token "), payload_len == put.len(), "read when it is whole: {text}");
+        assert_eq!(
+            text.contains("delivery-id=0 put-token "),
+            payload_len == put.len(),
+            "read when it is whole: {text}"
+        );
     }
 }
 
