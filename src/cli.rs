@@ -15,6 +15,7 @@ mod printer;
 mod progress;
 mod publish;
 mod receive;
+mod replay;
 mod report;
 mod rule;
 mod send;
@@ -54,6 +55,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Receive(args) => receive::run(args).await,
             Command::Info(args) => info::run(args).await,
             Command::Emulator(args) => emulator::run(*args).await,
+            Command::Replay(args) => replay::run(args).await,
         }
     });
     // A thread may still be waiting for the input: the process ends without it.

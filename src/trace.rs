@@ -37,6 +37,8 @@ mod json;
 mod mask;
 mod pcapng;
 mod performative;
+#[cfg(feature = "cli")]
+pub(crate) mod replay;
 mod sink;
 mod summary;
 mod tapped;
@@ -50,7 +52,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use crate::clock;
-use dialogue::{Dialogue, Direction, Secrets};
+use dialogue::{Dialogue, Direction, Events, Secrets};
 use pcapng::Capture;
 pub use sink::Form;
 use sink::{Bytes, Sink};
@@ -64,6 +66,7 @@ pub struct Tap {
 
 struct Shared {
     secrets: Secrets,
+    events: Events,
     began: Instant,
     sinks: Vec<Sink>,
     count: u64,
@@ -104,9 +107,9 @@ impl Tap {
     pub fn wrap<S>(&self, stream: S) -> Tapped<S> {
         let mut shared = self.lock();
         shared.count += 1;
-        let (number, secrets, at) =
-            (shared.count, shared.secrets, clock::now().saturating_duration_since(shared.began));
-        shared.connections.insert(number, Dialogue::new(number, secrets, at));
+        let (number, at) = (shared.count, clock::now().saturating_duration_since(shared.began));
+        let dialogue = Dialogue::new(number, shared.secrets, shared.events, at);
+        shared.connections.insert(number, dialogue);
         drop(shared);
         Tapped::new(stream, self.clone(), number)
     }
@@ -202,10 +205,17 @@ impl Builder {
     pub fn build(self) -> Tap {
         let began_at = self.wall_clock.unwrap_or_else(clock::wall);
         let bytes = self.bytes;
+        let shows_events = |(form, _): &(Form, _)| bytes == Bytes::Hex || form.has_bytes();
+        let events = if self.sinks.iter().any(shows_events) { Events::Seen } else { Events::Unseen };
         let sink = |(form, writer)| Sink::new(form, bytes, Capture::new(began_at), writer);
-        let sinks = self.sinks.into_iter().map(sink).collect();
-        let shared =
-            Shared { secrets: self.secrets, began: clock::now(), sinks, count: 0, connections: BTreeMap::new() };
+        let shared = Shared {
+            secrets: self.secrets,
+            events,
+            began: clock::now(),
+            sinks: self.sinks.into_iter().map(sink).collect(),
+            count: 0,
+            connections: BTreeMap::new(),
+        };
         Tap { shared: Arc::new(Mutex::new(shared)) }
     }
 }

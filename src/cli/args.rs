@@ -58,6 +58,11 @@ const EMULATOR_EXAMPLES: &str = "Examples:
   hubwire emulator --tls --websocket 127.0.0.1:8443
   hubwire emulator --listen 127.0.0.1:0 --max-message-size 256KiB --json";
 
+const REPLAY_EXAMPLES: &str = "Examples:
+  hubwire send --record session.rec 'first event'
+  hubwire replay session.rec
+  hubwire replay session.rec --connection 2 --fast --listen 127.0.0.1:5672";
+
 /// Publish events to Azure Event Hubs over AMQP 1.0, and learn what became of every one.
 #[derive(Debug, Parser)]
 #[command(name = "hubwire", version, disable_help_subcommand = true, after_help = EXIT_CODES)]
@@ -92,6 +97,12 @@ pub(super) enum Command {
     /// Ctrl-C or SIGTERM.
     #[command(after_help = EMULATOR_EXAMPLES)]
     Emulator(Box<EmulatorArgs>),
+    /// Play the server's side of a recording to a client, on this machine.
+    ///
+    /// What `--record` has written is played once: each connection that comes is shown the next of the recording, as it went
+    /// then, waits included, with the client's names of today in place of those it had. It ends with the last.
+    #[command(after_help = REPLAY_EXAMPLES, after_long_help = format!("{REPLAY_EXAMPLES}\n\n{EXIT_CODES}"))]
+    Replay(ReplayArgs),
 }
 
 /// Which event hub, and by what right.
@@ -431,6 +442,32 @@ pub(super) struct EmulatorArgs {
     /// Speak JSON on standard error: one object for the start, for each thing told, and for the totals
     #[arg(long)]
     pub(super) json: bool,
+
+    #[command(flatten)]
+    pub(super) trace: TraceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    /// What `--record` has written, or `--trace=json --trace-hex`
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+
+    /// Where to listen, on a loopback address; port 0 takes a free one
+    #[arg(short, long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub(super) listen: String,
+
+    /// Play this connection alone, as the trace counted it
+    #[arg(long, value_name = "N")]
+    pub(super) connection: Option<u64>,
+
+    /// Do not wait as the server did then
+    #[arg(long)]
+    pub(super) fast: bool,
+
+    /// How long a client may take for what it owes: to connect, or to say what it said then
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
+    pub(super) patience: Duration,
 
     #[command(flatten)]
     pub(super) trace: TraceArgs,

@@ -57,6 +57,13 @@ pub(super) enum Secrets {
     Shown,
 }
 
+/// Whether any form shows the bytes of events. Where none does, they need not be looked through for secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Events {
+    Unseen,
+    Seen,
+}
+
 /// A header or frame that passed, and what it means.
 #[derive(Debug)]
 pub(super) struct Record {
@@ -138,6 +145,7 @@ pub(super) struct Settled {
 pub(super) struct Dialogue {
     number: u64,
     secrets: Secrets,
+    events: Events,
     last: Duration,
     frames: [Frames; 2],
     sessions: Sessions,
@@ -148,10 +156,11 @@ pub(super) struct Dialogue {
 }
 
 impl Dialogue {
-    pub(super) fn new(number: u64, secrets: Secrets, began: Duration) -> Self {
+    pub(super) fn new(number: u64, secrets: Secrets, events: Events, began: Duration) -> Self {
         Self {
             number,
             secrets,
+            events,
             last: began,
             frames: Default::default(),
             sessions: Sessions::default(),

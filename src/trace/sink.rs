@@ -26,6 +26,13 @@ pub enum Form {
     Recording,
 }
 
+impl Form {
+    /// Whether the bytes of frames stand in it, events and all.
+    pub(super) fn has_bytes(self) -> bool {
+        matches!(self, Self::Pcapng | Self::Recording)
+    }
+}
+
 /// Whether the bytes of each frame stand below its line, or beside its fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Bytes {

@@ -5,6 +5,7 @@ mod failures;
 mod faults;
 mod input;
 mod receive;
+mod replay;
 mod streams;
 mod support;
 mod trace;

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::links::{Link, MAX_KNOWN, Node, Partial, Session, Unsettled};
 use super::requests::{MAX_MESSAGE_LEN, Request};
-use super::{Dialogue, Direction, Message, Notes, Refusal, Settled};
+use super::{Dialogue, Direction, Events, Message, Notes, Refusal, Secrets, Settled};
 use crate::trace::contents::Contents;
 use crate::trace::mask;
 use crate::trace::performative::Composite;
@@ -48,7 +48,7 @@ impl Dialogue {
         at: Duration,
         notes: &mut Notes,
     ) {
-        let secrets = self.secrets;
+        let (secrets, events) = (self.secrets, self.events);
         let found = self.sessions.get(direction, channel).and_then(|session| {
             let place = session.link(direction, transfer.number("handle")?)?;
             Some((session, place))
@@ -66,7 +66,8 @@ impl Dialogue {
             begin(link, at);
         }
         let mut partial = link.partial.take().unwrap_or_else(|| Partial::new(delivery_id, transfer, at));
-        if secrets == super::Secrets::Masked {
+        let is_seen = link.node != Node::EventHub || events == Events::Seen;
+        if secrets == Secrets::Masked && is_seen {
             mask_payload(link, direction, &partial, is_first, payload);
         }
         partial.take(payload, link.node != Node::EventHub);
