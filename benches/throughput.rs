@@ -56,6 +56,8 @@ fn main() {
     run.family();
     run.singles();
     run.events();
+    #[cfg(feature = "trace")]
+    run.traced();
 }
 
 impl Run {
@@ -149,6 +151,29 @@ impl Run {
             let rounds = (0..rounds)
                 .map(|_| (publish(&packer, WINDOW, batches, None), publish_events(&packer, WINDOW, batches)));
             self.beside(event_len, packer.count(), rounds.unzip());
+        }
+    }
+
+    /// With a tap that writes each form to nowhere, beside none.
+    #[cfg(feature = "trace")]
+    fn traced(&self) {
+        use hubwire::trace::{Form, Tap};
+        if self.is_left_out("traced") {
+            return;
+        }
+        let (batches, rounds) = if self.is_trial { (3, 1) } else { (BATCHES_IN_A_ROUND / 3, ROUNDS) };
+        println!("traced: a batch of 1 MiB, {WINDOW} without an outcome at most; beside no tap");
+        for form in [Form::Text, Form::Json, Form::Pcapng] {
+            println!("{:>10} {:>32} {:>32} {:>26}", "event", "no tap", format!("{form:?}"), "of no tap: events, CPU");
+            for event_len in SIZES {
+                let packer = Packer::full(event_len);
+                let tapped = || Options::default().tap(&Tap::builder().to(form, io::sink()).build());
+                let rounds = (0..rounds).map(|_| {
+                    let plain = publish(&packer, WINDOW, batches, None);
+                    (plain, publish_with(&packer, WINDOW, batches, None, tapped()))
+                });
+                self.beside(event_len, packer.count(), rounds.unzip());
+            }
         }
     }
 
@@ -290,13 +315,17 @@ fn blast_over(
 }
 
 fn publish(packer: &Packer, window: usize, batches: usize, tls: Option<&Tls>) -> Took {
+    publish_with(packer, window, batches, tls, Options::default())
+}
+
+fn publish_with(packer: &Packer, window: usize, batches: usize, tls: Option<&Tls>, options: Options) -> Took {
     let sink = sink(tls);
     let (to, options) = match tls {
         Some(tls) => (
             "Endpoint=sb://localhost;SharedAccessKeyName=any;SharedAccessKey=a2V5".into(),
-            Options::default().rustls_config(tls.client.clone()).custom_endpoint(sink.address.to_string()),
+            options.rustls_config(tls.client.clone()).custom_endpoint(sink.address.to_string()),
         ),
-        None => (sink.connection_string(), Options::default()),
+        None => (sink.connection_string(), options),
     };
     let to = ConnectionString::parse(&to).expect("well-formed");
     let took = support::runtime().block_on(async {

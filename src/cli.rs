@@ -4,6 +4,7 @@
 //! in `docs/command-line.md`.
 
 mod args;
+mod background;
 mod bench;
 mod connection_string;
 mod decode;
@@ -19,12 +20,14 @@ mod printer;
 mod progress;
 mod publish;
 mod receive;
+mod replay;
 mod report;
 mod rule;
 mod sas;
 mod send;
 mod settings;
 mod signal;
+mod trace;
 mod ways;
 
 use std::ffi::{OsStr, OsString};
@@ -64,6 +67,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Partition(args) => partition::run(&args).await,
             Command::Emulator(args) => emulator::run(*args).await,
             Command::Bench(args) => Box::pin(bench::run(*args)).await,
+            Command::Replay(args) => replay::run(args).await,
         }
     });
     // A thread may still be waiting for the input: the process ends without it.

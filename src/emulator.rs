@@ -114,6 +114,8 @@ struct Shared {
     throttle: Option<Mutex<Throttle>>,
     faults: Arc<Faults>,
     listener: Option<Listener>,
+    #[cfg(feature = "trace")]
+    tap: Option<crate::trace::Tap>,
     /// Events stored in all, for those who wait.
     stored: watch::Sender<u64>,
     clock: WallClock,
@@ -180,10 +182,10 @@ impl Emulator {
             };
             let (number, shared) = (self.shared.count_connection(), Arc::clone(&self.shared));
             match shared.namespace.limits.round_trip_time {
-                Duration::ZERO => connection::serve(stream, shared, number, origin).await,
+                Duration::ZERO => serve(stream, shared, number, origin).await,
                 far => {
                     let (near, carrying) = distance::put_between(&mut stream, far / 2);
-                    tokio::join!(connection::serve(near, shared, number, origin), carrying);
+                    tokio::join!(serve(near, shared, number, origin), carrying);
                 }
             }
         };
@@ -324,6 +326,19 @@ impl Drop for Place<'_> {
     }
 }
 
+/// Where a tap sees it, if there is one: what it shows as sent has been sent, with the faults in it.
+async fn serve<S>(stream: S, shared: Arc<Shared>, number: u64, origin: Origin)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin,
+{
+    #[cfg(feature = "trace")]
+    if let Some(tap) = &shared.tap {
+        let stream = tap.wrap(stream);
+        return connection::serve(stream, shared, number, origin).await;
+    }
+    connection::serve(stream, shared, number, origin).await;
+}
+
 impl Shared {
     fn new(
         namespace: Namespace,
@@ -334,6 +349,8 @@ impl Shared {
     ) -> Self {
         Self {
             listener,
+            #[cfg(feature = "trace")]
+            tap: None,
             throttle: namespace.limits.throughput_units.map(|units| Mutex::new(Throttle::new(units))),
             namespace,
             spares: Arc::clone(&store.spares),

@@ -68,6 +68,8 @@ pub mod fuzzing;
 mod pump;
 #[cfg_attr(not(feature = "emulator"), allow(dead_code, reason = "the emulator's part"))]
 mod spares;
+#[cfg(feature = "trace")]
+pub mod trace;
 #[cfg(feature = "websocket")]
 #[cfg_attr(not(feature = "emulator"), allow(dead_code, reason = "the server's end is the emulator's"))]
 mod websocket;

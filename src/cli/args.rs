@@ -13,6 +13,7 @@ use super::bench;
 use super::decode::Form;
 use super::receive::{format, from, from::From};
 use super::rule::{self, RuleArg};
+use super::trace::TraceArgs;
 use crate::DEFAULT_CONSUMER_GROUP;
 use crate::emulator::Fault;
 use crate::wire::dissect::Secrets;
@@ -80,6 +81,11 @@ const EMULATOR_EXAMPLES: &str = "Examples:
   hubwire emulator --tls --websocket 127.0.0.1:8443
   hubwire emulator --listen 127.0.0.1:0 --max-message-size 256KiB --json";
 
+const REPLAY_EXAMPLES: &str = "Examples:
+  hubwire send --record session.rec 'first event'
+  hubwire replay session.rec
+  hubwire replay session.rec --connection 2 --fast --listen 127.0.0.1:5672";
+
 /// Publish events to Azure Event Hubs over AMQP 1.0, and learn what became of every one.
 #[derive(Debug, Parser)]
 #[command(name = "hubwire", version, disable_help_subcommand = true, after_help = EXIT_CODES)]
@@ -140,6 +146,12 @@ pub(super) enum Command {
     /// after 10 s unless --duration, --events or --bytes say otherwise. See docs/benchmarking.md.
     #[command(after_help = bench::args::EXAMPLES, after_long_help = format!("{}\n\n{EXIT_CODES}", bench::args::EXAMPLES))]
     Bench(Box<bench::args::BenchArgs>),
+    /// Play the server's side of a recording to a client, on this machine.
+    ///
+    /// What `--record` has written is played once: each connection that comes is shown the next of the recording, as it went
+    /// then, waits included, with the client's names of today in place of those it had. It ends with the last.
+    #[command(after_help = REPLAY_EXAMPLES, after_long_help = format!("{REPLAY_EXAMPLES}\n\n{EXIT_CODES}"))]
+    Replay(ReplayArgs),
 }
 
 /// Which event hub, and by what right.
@@ -246,6 +258,9 @@ pub(super) struct SendArgs {
     /// Draw no progress bar
     #[arg(long)]
     pub(super) no_progress: bool,
+
+    #[command(flatten)]
+    pub(super) trace: TraceArgs,
 }
 
 /// How an input is divided into events.
@@ -322,6 +337,9 @@ pub(super) struct ReceiveArgs {
     /// Say nothing but errors on standard error
     #[arg(short, long)]
     pub(super) quiet: bool,
+
+    #[command(flatten)]
+    pub(super) trace: TraceArgs,
 }
 
 /// How a received event is printed.
@@ -351,6 +369,9 @@ pub(super) struct InfoArgs {
     /// Time for each of: connecting, and an answer
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(super) timeout: Option<Duration>,
+
+    #[command(flatten)]
+    pub(super) trace: TraceArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -528,6 +549,35 @@ pub(super) struct EmulatorArgs {
     /// Speak JSON on standard error: one object for the start, for each thing told, and for the totals
     #[arg(long)]
     pub(super) json: bool,
+
+    #[command(flatten)]
+    pub(super) trace: TraceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    /// What `--record` has written, or `--trace=json --trace-hex`
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+
+    /// Where to listen, on a loopback address; port 0 takes a free one
+    #[arg(short, long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub(super) listen: String,
+
+    /// Play this connection alone, as the trace counted it
+    #[arg(long, value_name = "N")]
+    pub(super) connection: Option<u64>,
+
+    /// Do not wait as the server did then
+    #[arg(long)]
+    pub(super) fast: bool,
+
+    /// How long a client may take for what it owes: to connect, or to say what it said then
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
+    pub(super) patience: Duration,
+
+    #[command(flatten)]
+    pub(super) trace: TraceArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

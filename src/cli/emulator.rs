@@ -17,6 +17,7 @@ use std::io;
 use super::args::EmulatorArgs;
 use super::failure::Failure;
 use super::signal::Signals;
+use super::trace::Trace;
 pub(super) use building::DEFAULT_EVENT_HUB;
 use doors::Doors;
 use journal::Journal;
@@ -44,7 +45,8 @@ async fn serve(args: &EmulatorArgs, voice: Voice) -> Result<(), Failure> {
         voice.warn(format_args!("{warning}"));
     }
     let journal = args.verbose.then(|| Journal::start(voice)).transpose().map_err(no_thread)?;
-    let emulator = building::emulator(args, config.as_ref(), journal.as_ref())?;
+    let trace = Trace::start(&args.trace)?;
+    let emulator = building::emulator(args, config.as_ref(), journal.as_ref(), &trace)?;
     let doors = Doors::open(&emulator, args).await?;
     introduce::introduce(voice, args, &doors);
 
@@ -66,6 +68,7 @@ async fn serve(args: &EmulatorArgs, voice: Voice) -> Result<(), Failure> {
         tokio::task::yield_now().await;
         journal.finish().await;
     }
+    trace.finish().await;
     introduce::tell_totals(voice, &emulator);
     ended
 }

@@ -9,17 +9,25 @@ use super::failure::Failure;
 use super::json::rfc3339;
 use super::settings::{self, Network};
 use super::signal::Signals;
+use super::trace::Trace;
 use super::{failure, output, report};
 use crate::{Connection, Error, EventHubProperties, PartitionProperties};
 
 /// Runs the command; the exit code.
 pub(super) async fn run(args: Box<InfoArgs>) -> u8 {
-    failure::exit_code_of(info(&args).await.map(|()| 0))
+    failure::exit_code_of(traced(&args).await.map(|()| 0))
 }
 
-async fn info(args: &InfoArgs) -> Result<(), Failure> {
+async fn traced(args: &InfoArgs) -> Result<(), Failure> {
+    let trace = Trace::start(&args.trace)?;
+    let told = info(args, &trace).await;
+    trace.finish().await;
+    told
+}
+
+async fn info(args: &InfoArgs, trace: &Trace) -> Result<(), Failure> {
     let network = settings::network(&args.to)?;
-    let options = settings::options(&args.to, network.connection_string.host(), args.timeout)?;
+    let options = trace.of(settings::options(&args.to, network.connection_string.host(), args.timeout)?);
     let warn = |warning| output::warn(format_args!("{}: {warning}", network.source));
     network.connection_string.warnings().iter().for_each(warn);
     let failed = |error| Failure::configuration(format!("cannot listen for signals: {error}"));

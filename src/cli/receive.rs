@@ -13,6 +13,7 @@ use super::printer::Printer;
 use super::report::{counted, size, time};
 use super::settings::{self, Network};
 use super::signal::Signals;
+use super::trace::Trace;
 use super::{json, output};
 use crate::{Position, ReceivedEvent, clock};
 use from::From;
@@ -23,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs the command; the exit code.
 pub(super) async fn run(args: Box<ReceiveArgs>) -> u8 {
-    match receive(&args).await {
+    match traced(&args).await {
         Ok(()) => 0,
         Err(failure) => {
             output::complain(&failure);
@@ -32,12 +33,19 @@ pub(super) async fn run(args: Box<ReceiveArgs>) -> u8 {
     }
 }
 
-async fn receive(args: &ReceiveArgs) -> Result<(), Failure> {
+async fn traced(args: &ReceiveArgs) -> Result<(), Failure> {
+    let trace = Trace::start(&args.trace)?;
+    let received = receive(args, &trace).await;
+    trace.finish().await;
+    received
+}
+
+async fn receive(args: &ReceiveArgs, trace: &Trace) -> Result<(), Failure> {
     if !args.follow && args.from == From::At(Position::Latest) {
         return Err(Failure::input("--from latest reads only what is still to come; add --follow"));
     }
     let network = settings::network(&args.to)?;
-    let options = settings::options(&args.to, network.connection_string.host(), None)?;
+    let options = trace.of(settings::options(&args.to, network.connection_string.host(), None)?);
     if !args.quiet {
         let warn = |warning| output::warn(format_args!("{}: {warning}", network.source));
         network.connection_string.warnings().iter().for_each(warn);

@@ -9,6 +9,7 @@ use super::publish::{Limits, Publisher};
 use super::report::{Report, interrupted};
 use super::settings::{self, Destination};
 use super::signal::Signals;
+use super::trace::Trace;
 use crate::clock;
 use crate::emulator::Emulator;
 use crate::wire::connection_string::ConnectionString;
@@ -20,7 +21,15 @@ const EMULATOR_PARTITIONS: u32 = 4;
 /// Runs the command; the exit code.
 pub(super) async fn run(args: Box<SendArgs>) -> u8 {
     let mut report = Report { is_emulator: args.emulator, ..Report::default() };
-    if let Err(failure) = send(&args, &mut report).await {
+    let sent = match Trace::start(&args.trace) {
+        Ok(trace) => {
+            let sent = send(&args, &trace, &mut report).await;
+            trace.finish().await;
+            sent
+        }
+        Err(failure) => Err(failure),
+    };
+    if let Err(failure) = sent {
         report.tally.fail(failure);
     }
     tell(&args, &report);
@@ -28,10 +37,10 @@ pub(super) async fn run(args: Box<SendArgs>) -> u8 {
 }
 
 /// Settings first, then input, then the network: a mistake of ours costs no connection.
-async fn send(args: &SendArgs, report: &mut Report) -> Result<(), Failure> {
+async fn send(args: &SendArgs, trace: &Trace, report: &mut Report) -> Result<(), Failure> {
     let destination = settings::destination(args)?;
     report.event_hub = Some(destination.event_hub().to_owned());
-    let options = watched(args, settings::options(&args.to, destination.host(), args.timeout)?);
+    let options = trace.of(watched(args, settings::options(&args.to, destination.host(), args.timeout)?));
     let source = destination.source().to_owned();
     let mut peer = Peer::new(destination)?;
     report.namespace = Some(peer.connection_string.host().to_owned());
@@ -86,7 +95,7 @@ async fn publish(
     };
     let (connection, sender) = connected.inspect_err(|_| report.tally.not_sent = read)?;
     let limits = Limits { max_batch_len: args.max_batch_bytes, max_in_flight: args.in_flight.into() };
-    let progress = Progress::new(!args.quiet && !args.no_progress, total);
+    let progress = Progress::new(!args.quiet && !args.no_progress && !args.trace.is_on_stderr(), total);
     let publisher = Publisher::new(connection.clone(), sender, &limits, signals, progress);
     report.tally = publisher.publish(input).await;
     if args.emulator {

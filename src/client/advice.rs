@@ -23,7 +23,7 @@ pub(super) fn connect(port: u16, source: &io::Error) -> &'static str {
 }
 
 /// Who answers AMQP's header like that, as far as it can be told.
-pub(super) fn first_bytes(received: &[u8; 8]) -> &'static str {
+pub(crate) fn first_bytes(received: &[u8; 8]) -> &'static str {
     match received {
         [b'H', b'T', b'T', b'P', ..] => "that is a web server: check the port, or use AMQP over WebSocket",
         [0x15, 0x03, ..] => "the port wants TLS: leave UseDevelopmentEmulator=true out",

@@ -506,7 +506,7 @@ fn refusal(status: i64, condition: &str, description: &str) -> String {
         .join(" ")
 }
 
-fn request_advice(status: i64) -> &'static str {
+pub(crate) fn request_advice(status: i64) -> &'static str {
     match status {
         400 | 404 => "check the event hub's name and the partition's id",
         status => status_advice(status),
@@ -521,7 +521,7 @@ fn sasl_advice(code: u8) -> &'static str {
     }
 }
 
-fn status_advice(status: i64) -> &'static str {
+pub(crate) fn status_advice(status: i64) -> &'static str {
     match status {
         401 | 403 => "check the key's name, the key, its rights (Send or Listen), and this machine's clock",
         404 => "check the event hub's name",

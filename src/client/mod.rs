@@ -21,11 +21,15 @@ mod transport;
 mod ways;
 mod window;
 
+#[cfg(feature = "trace")]
+pub(crate) use advice::first_bytes;
 pub use connection::Connection;
 pub use credential::{TokenError, TokenFuture, TokenSource};
 #[cfg(feature = "cli")]
 pub(crate) use driver::BoxStream;
 pub use error::{Error, Fault, Scope, SendError, Step};
+#[cfg(feature = "trace")]
+pub(crate) use error::{request_advice, status_advice};
 pub use options::{IdleLinks, Options};
 pub use publisher::{KeySpread, PublishError, Publisher, PublisherOptions, Receipt, Undelivered};
 pub use receiver::{DEFAULT_CONSUMER_GROUP, Receiver, ReceiverOptions};

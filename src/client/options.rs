@@ -51,6 +51,8 @@ pub struct Options {
     pub(super) token_source: Option<Arc<dyn TokenSource>>,
     pub(super) observer: Option<Observer>,
     pub(super) seed: Option<u64>,
+    #[cfg(feature = "trace")]
+    pub(super) tap: Option<crate::trace::Tap>,
 }
 
 impl Default for Options {
@@ -75,6 +77,8 @@ impl Default for Options {
             token_source: None,
             observer: None,
             seed: None,
+            #[cfg(feature = "trace")]
+            tap: None,
         }
     }
 }
@@ -205,6 +209,15 @@ impl Options {
     #[must_use]
     pub fn on_event(mut self, observer: impl Fn(&ConnectionEvent) + Send + Sync + 'static) -> Self {
         self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Shows every frame to `tap`, of this connection and of all that replace it when it is lost. Default: none, which costs
+    /// nothing.
+    #[cfg(feature = "trace")]
+    #[must_use]
+    pub fn tap(mut self, tap: &crate::trace::Tap) -> Self {
+        self.tap = Some(tap.clone());
         self
     }
 

@@ -42,6 +42,8 @@ pub struct Builder {
     starts_at: Option<SystemTime>,
     faults: Vec<Fault>,
     listener: Option<Listener>,
+    #[cfg(feature = "trace")]
+    tap: Option<crate::trace::Tap>,
 }
 
 /// Event hubs, rules and limits; no keys, and no connection string that was taken for a name.
@@ -359,6 +361,13 @@ impl Builder {
         self
     }
 
+    /// Shows every frame of every connection to `tap`; what is sent is what the emulator sends.
+    #[cfg(feature = "trace")]
+    pub fn tap(mut self, tap: &crate::trace::Tap) -> Self {
+        self.tap = Some(tap.clone());
+        self
+    }
+
     /// Builds it. Its clock starts here: in a test with paused time, tokens and enqueued times go by that time.
     ///
     /// # Errors
@@ -373,7 +382,11 @@ impl Builder {
         let store = Store::new(&self.hubs, self.limits.retention);
         let clock = self.starts_at.map_or_else(WallClock::start, WallClock::starting_at);
         let namespace = Namespace { hubs: self.hubs, rules: self.rules, limits: self.limits, created_at: clock.now() };
-        let shared = Shared::new(namespace, store, clock, self.faults, self.listener);
+        let shared = Shared {
+            #[cfg(feature = "trace")]
+            tap: self.tap,
+            ..Shared::new(namespace, store, clock, self.faults, self.listener)
+        };
         Ok(Emulator { shared: Arc::new(shared), allow_remote: self.allow_remote })
     }
 

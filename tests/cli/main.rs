@@ -10,9 +10,11 @@ mod faults;
 mod input;
 mod partition;
 mod receive;
+mod replay;
 mod sas;
 mod streams;
 mod support;
+mod trace;
 mod ways;
 
 use serde_json::json;

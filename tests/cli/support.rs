@@ -104,6 +104,18 @@ impl Running {
         Self::ready(child, stdout)
     }
 
+    /// Starts a command that tells when it is ready.
+    pub(crate) fn command(args: &[&str]) -> Self {
+        Self::command_with(args, &[])
+    }
+
+    /// The same in an environment.
+    pub(crate) fn command_with(args: &[&str], env: &[(&str, &str)]) -> Self {
+        let mut child = command(args, env).spawn().unwrap();
+        let stdout = child.stdout.take().map(BufReader::new);
+        Self::ready(child, stdout)
+    }
+
     /// Starts `hubwire receive`.
     pub(crate) fn receive(connection_string: &str, args: &[&str]) -> Self {
         let args = [&["receive"], args].concat();

@@ -51,7 +51,7 @@ fn run(args: &[&str], text: &str) -> Run {
 }
 
 /// The commands that need a hub, in each of their outputs.
-const COMMANDS: [&[&str]; 8] = [
+const COMMANDS: [&[&str]; 12] = [
     &["send", "event"],
     &["send", "--output", "json", "event"],
     &["info"],
@@ -60,6 +60,10 @@ const COMMANDS: [&[&str]; 8] = [
     &["receive", "--output", "jsonl"],
     &["receive", "--print", "%t %p %q %h %s\\n"],
     &["receive", "--output", "raw"],
+    &["send", "--trace", "event"],
+    &["send", "--trace=json", "--trace-hex", "event"],
+    &["receive", "--trace"],
+    &["info", "--trace=text"],
 ];
 
 #[test]

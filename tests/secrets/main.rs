@@ -10,4 +10,5 @@ mod forms;
 mod source;
 #[path = "../support/mod.rs"]
 mod support;
+mod traces;
 mod types;

@@ -7,6 +7,7 @@ use hubwire::emulator::{
     AccessRule, Activity, Builder, ConnectionCounts, Emulator, Fault as EmulatedFault, LinkRole, Stage, StoredEvent,
     Tier, TlsIdentity,
 };
+use hubwire::trace::{Form, Tap};
 use hubwire::wire::batch::{BatchReader, PartitionKeyError};
 use hubwire::wire::condition::Recovery;
 use hubwire::wire::connection_string::{EndpointPart, EventHubNameError, Key, Warning};
@@ -79,6 +80,10 @@ fn of_the_wire() -> Shown {
         ("Warning", shown(&Warning::TokenWithoutExpiry { at: 0 })),
         ("PartitionKeyError", shown(&PartitionKeyError::Empty)),
         ("Recovery", shown(&Recovery::Reauthorize)),
+        ("Form", shown(&Form::Text)),
+        ("Tap", shown(&Tap::builder().to(Form::Text, std::io::sink()).build())),
+        ("Tapped", shown(&Tap::builder().build().wrap(()))),
+        ("Builder", shown(&Tap::builder().to(Form::Text, std::io::sink()))),
     ]);
     shown_types.extend(without_secrets());
     shown_types

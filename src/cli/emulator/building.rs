@@ -8,6 +8,7 @@ use super::journal::Journal;
 use crate::cli::args::{EmulatedTier, EmulatorArgs};
 use crate::cli::failure::Failure;
 use crate::cli::shown;
+use crate::cli::trace::Trace;
 use crate::emulator::{Builder, Emulator, Fault, Tier};
 
 /// The hub of an emulator that is told of none.
@@ -19,8 +20,12 @@ pub(super) fn emulator(
     args: &EmulatorArgs,
     config: Option<&Config>,
     journal: Option<&Journal>,
+    trace: &Trace,
 ) -> Result<Emulator, Failure> {
     let mut builder = builder(args, config)?;
+    if let Some(tap) = &trace.tap {
+        builder = builder.tap(tap);
+    }
     if let Some(journal) = journal {
         let writer = journal.writer();
         builder = builder.on_activity(move |activity| writer.write(activity));

@@ -81,7 +81,21 @@ pub(super) struct Outage {
 /// An engine of its own over `stream`.
 pub(super) fn pump(settings: &Settings, stream: BoxStream, now: Instant) -> Pump<BoxStream> {
     let engine = Engine::new(settings.config.clone(), now);
+    let stream = traced(settings, stream);
     Pump::new(engine, stream, READ_LEN).giving_up_after(settings.options.write_timeout)
+}
+
+#[cfg(feature = "trace")]
+fn traced(settings: &Settings, stream: BoxStream) -> BoxStream {
+    match &settings.options.tap {
+        Some(tap) => Box::new(tap.wrap(stream)),
+        None => stream,
+    }
+}
+
+#[cfg(not(feature = "trace"))]
+fn traced(_: &Settings, stream: BoxStream) -> BoxStream {
+    stream
 }
 
 impl Driver {

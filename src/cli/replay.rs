@@ -1,0 +1,175 @@
+//! `hubwire replay`: a recording's server, for a client to meet.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::args::ReplayArgs;
+use super::failure::{Failure, Kind};
+use super::report::counted;
+use super::signal::Signals;
+use super::trace::Trace;
+use super::{output, shown};
+use crate::trace::replay::{self, Conversation, Replay, Step};
+
+/// Bytes of a recording. A longer one is not read.
+const MAX_LEN: u64 = 256 * 1024 * 1024;
+/// Room for one read.
+const READ_LEN: usize = 64 * 1024;
+/// A client that leaves what it is sent unread for so long is given up.
+const WRITE_WITHIN: Duration = Duration::from_secs(30);
+
+/// Runs the command; the exit code.
+pub(super) async fn run(args: ReplayArgs) -> u8 {
+    match played(&args).await {
+        Ok(()) => 0,
+        Err(failure) => {
+            output::complain(&failure);
+            failure.kind.exit_code()
+        }
+    }
+}
+
+async fn played(args: &ReplayArgs) -> Result<(), Failure> {
+    let conversations = conversations(&args.file, args.connection)?;
+    let trace = Trace::start(&args.trace)?;
+    let failed = |error| Failure::configuration(format!("cannot listen for signals: {error}"));
+    let mut signals = Signals::listen().map_err(failed)?;
+    let played = tokio::select! {
+        played = play_all(args, conversations, &trace) => played,
+        kind = signals.next() => Err(Failure::new(kind, "ended by a signal before all was played")),
+    };
+    trace.finish().await;
+    played
+}
+
+fn conversations(file: &Path, only: Option<u64>) -> Result<Vec<Conversation>, Failure> {
+    let name = shown(file);
+    let failed = |error: io::Error| Failure::input(format!("cannot read {name}: {error}; check the path"));
+    let len = std::fs::metadata(file).map_err(failed)?.len();
+    if len > MAX_LEN {
+        return Err(Failure::input(format!("{name} is longer than 256 MiB; record less, or a single connection")));
+    }
+    let text = std::fs::read_to_string(file).map_err(failed)?;
+    let read = replay::read(&text).map_err(|error| Failure::input(format!("{name}: {error}")))?;
+    let wanted: Vec<_> = read.into_iter().filter(|one| only.is_none_or(|only| one.number == only)).collect();
+    if wanted.is_empty() {
+        return Err(Failure::input(format!("{name} has no such connection; leave --connection out to play all")));
+    }
+    Ok(wanted)
+}
+
+/// One connection after the other, as they come.
+async fn play_all(args: &ReplayArgs, conversations: Vec<Conversation>, trace: &Trace) -> Result<(), Failure> {
+    let listener = listen(&args.listen).await?;
+    introduce(args, &listener, conversations.len())?;
+    for conversation in conversations {
+        let (number, is_closed) = (conversation.number, conversation.is_closed);
+        let wait = timeout(args.patience, listener.accept()).await;
+        let owes = || Failure::new(Kind::Unreachable, format!("no client came for connection {number}"));
+        let (stream, _) = wait
+            .map_err(|_| owes())?
+            .map_err(|error| Failure::configuration(format!("cannot accept a connection: {error}; try again")))?;
+        let _ = stream.set_nodelay(true);
+        let mut replay = Replay::new(conversation);
+        let ended = match &trace.tap {
+            Some(tap) => play(args, &mut replay, tap.wrap(stream)).await,
+            None => play(args, &mut replay, stream).await,
+        };
+        let (said, all) = replay.progress();
+        let ending = if is_closed { "" } else { ", and cut, as it was then" };
+        match ended {
+            Ok(()) => output::note(format_args!(
+                "connection {number}: played {}{ending}",
+                counted(all as u64, "frame", "frames")
+            )),
+            Err(why) => {
+                let text = format!("connection {number}: played {said} of {all} frames: {why}");
+                return Err(Failure::new(Kind::Unreachable, text));
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn listen(address: &str) -> Result<TcpListener, Failure> {
+    let failed = |error: io::Error| {
+        let shown = shown(address);
+        Failure::configuration(format!(
+            "cannot listen on {shown}: {error}; use an address and a port, e.g. 127.0.0.1:0"
+        ))
+    };
+    let found = tokio::net::lookup_host(address).await.map_err(failed)?.next();
+    let Some(found) = found.filter(|found| found.ip().is_loopback()) else {
+        return Err(Failure::configuration(
+            "a recording is played on a loopback address alone; use 127.0.0.1 or [::1]",
+        ));
+    };
+    TcpListener::bind(found).await.map_err(failed)
+}
+
+/// What a client connects with, and the line that scripts wait for.
+fn introduce(args: &ReplayArgs, listener: &TcpListener, count: usize) -> Result<(), Failure> {
+    let local = listener.local_addr().map_err(|error| Failure::configuration(error.to_string()))?;
+    output::note(format_args!("{} in {}", counted(count as u64, "connection", "connections"), shown(&args.file)));
+    output::note(format_args!(
+        "connection string: Endpoint=sb://{local};SharedAccessKeyName=RootManageSharedAccessKey;\
+         SharedAccessKey=SAS_KEY_VALUE;UseDevelopmentEmulator=true"
+    ));
+    output::note(format_args!("hubwire replay ready on {local}"));
+    Ok(())
+}
+
+/// Plays one connection; why it could not be played to its end.
+async fn play<S>(args: &ReplayArgs, replay: &mut Replay, mut stream: S) -> Result<(), String>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    let mut buffer = vec![0; READ_LEN];
+    loop {
+        match replay.next() {
+            Step::Say(bytes, wait) => {
+                let wait = if args.fast { Duration::ZERO } else { wait };
+                listen_for(replay, &mut stream, &mut buffer, wait).await?;
+                let written = timeout(WRITE_WITHIN, stream.write_all(&bytes)).await;
+                written.map_err(|_| "the client reads nothing".to_owned())?.map_err(|error| error.to_string())?;
+            }
+            Step::Await(owed) => {
+                let heard = timeout(args.patience, stream.read(&mut buffer)).await;
+                let heard = heard.map_err(|_| format!("the client owes {owed}, and says nothing"))?;
+                match heard.map_err(|error| error.to_string())? {
+                    0 => return Err(format!("the client left, and owes {owed}")),
+                    len => replay.hear(&buffer[..len]),
+                }
+            }
+            Step::Leave(owed) => return Err(format!("the client says goodbye, and owes {owed}")),
+            Step::End => return Ok(()),
+        }
+    }
+}
+
+/// Waits as the server did then, and listens.
+async fn listen_for<S>(replay: &mut Replay, stream: &mut S, buffer: &mut [u8], wait: Duration) -> Result<(), String>
+where
+    S: tokio::io::AsyncRead + Unpin,
+{
+    if wait.is_zero() {
+        return Ok(());
+    }
+    let until = Instant::from_std(crate::clock::now()) + wait;
+    loop {
+        tokio::select! {
+            biased;
+            () = sleep_until(until) => return Ok(()),
+            read = stream.read(buffer) => match read {
+                Ok(0) => return Err("the client left".to_owned()),
+                Ok(len) => replay.hear(&buffer[..len]),
+                Err(error) => return Err(error.to_string()),
+            },
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! `--trace` and what belongs to it: frames as they pass, to standard error and into files.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use super::background::Background;
+use super::failure::Failure;
+use super::{output, shown};
+use crate::Options;
+use crate::trace::{Form, Tap};
+
+/// What is to be seen of what goes over the wire.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Trace")]
+pub(super) struct TraceArgs {
+    /// Show each frame: as a line, or as a line of JSON with all its fields. Secrets are masked, and events are not shown
+    #[arg(long, value_enum, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    trace: Option<TraceForm>,
+
+    /// Write the trace into this file instead of standard error
+    #[arg(long, value_name = "FILE")]
+    trace_file: Option<PathBuf>,
+
+    /// Show the bytes of each frame too, which holds the events
+    #[arg(long)]
+    trace_hex: bool,
+
+    /// Write a capture for Wireshark, which needs no keys to read it. Secrets are masked; it holds the events
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+
+    /// Write a recording for `hubwire replay`. Secrets are masked; it holds the events
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+
+    /// Mask nothing in trace, capture and recording: whoever reads them can use the tokens and logins in them
+    #[arg(long)]
+    trace_secrets: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TraceForm {
+    /// A line for each frame, and a summary at the end
+    Text,
+    /// An object for each frame, in a line of its own
+    Json,
+}
+
+impl TraceArgs {
+    /// Whether standard error is the trace's.
+    pub(super) fn is_on_stderr(&self) -> bool {
+        self.form().is_some() && self.trace_file.is_none()
+    }
+
+    fn form(&self) -> Option<TraceForm> {
+        self.trace.or((self.trace_file.is_some() || self.trace_hex).then_some(TraceForm::Text))
+    }
+}
+
+/// A trace that is being written.
+#[derive(Debug)]
+pub(super) struct Trace {
+    /// None if nothing is to be seen.
+    pub(super) tap: Option<Tap>,
+    writings: Vec<Writing>,
+}
+
+/// Where it is written to.
+#[derive(Debug)]
+struct Writing {
+    background: Background,
+    /// As messages name it; None for standard error, which cannot tell of itself.
+    name: Option<String>,
+}
+
+impl Trace {
+    /// Opens the files.
+    pub(super) fn start(args: &TraceArgs) -> Result<Self, Failure> {
+        let mut builder = Tap::builder();
+        let mut writings = Vec::new();
+        for (form, writing) in sinks(args)? {
+            builder = builder.to(form, writing.background.queue());
+            writings.push(writing);
+        }
+        if args.trace_hex {
+            builder = builder.with_hex();
+        }
+        if args.trace_secrets {
+            builder = builder.with_secrets();
+        }
+        let tap = (!writings.is_empty()).then(|| builder.build());
+        Ok(Self { tap, writings })
+    }
+
+    /// Has the connections that are made with `options` seen.
+    pub(super) fn of(&self, options: Options) -> Options {
+        match &self.tap {
+            Some(tap) => options.tap(tap),
+            None => options,
+        }
+    }
+
+    /// Writes the rest; what could not be written is worth a warning and no more.
+    pub(super) async fn finish(self) {
+        let Some(tap) = self.tap else { return };
+        // Connections tell their end when they get their turn.
+        tokio::task::yield_now().await;
+        tap.finish();
+        for Writing { background, name } in self.writings {
+            if let (Err(error), Some(name)) = (background.finish().await, name) {
+                output::warn(format_args!("the trace in {name} is not whole: {error}"));
+            }
+        }
+    }
+}
+
+fn sinks(args: &TraceArgs) -> Result<Vec<(Form, Writing)>, Failure> {
+    let mut sinks = Vec::new();
+    if let Some(form) = args.form() {
+        sinks.push(match (&args.trace_file, form) {
+            (Some(path), TraceForm::Text) => (Form::Text, file(path)?),
+            (Some(path), TraceForm::Json) => (Form::Json, file(path)?),
+            (None, TraceForm::Text) if is_coloured() => (Form::ColouredText, stderr()?),
+            (None, TraceForm::Text) => (Form::Text, stderr()?),
+            (None, TraceForm::Json) => (Form::Json, stderr()?),
+        });
+    }
+    if let Some(path) = &args.pcap {
+        sinks.push((Form::Pcapng, file(path)?));
+    }
+    if let Some(path) = &args.record {
+        sinks.push((Form::Recording, file(path)?));
+    }
+    Ok(sinks)
+}
+
+/// A terminal, unless it is asked not to be: any `NO_COLOR` that is not empty. Source: <https://no-color.org>.
+fn is_coloured() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn stderr() -> Result<Writing, Failure> {
+    Ok(Writing { background: Background::start(io::stderr()).map_err(no_thread)?, name: None })
+}
+
+fn file(path: &Path) -> Result<Writing, Failure> {
+    let failed = |error| {
+        Failure::configuration(format!("cannot write to {}: {error}; choose a place that can be written", shown(path)))
+    };
+    let file = create(path).map_err(failed)?;
+    let background = Background::start(file).map_err(no_thread)?;
+    Ok(Writing { background, name: Some(shown(path)) })
+}
+
+/// For nobody else to read, if it is new: events may be in it.
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+fn no_thread(error: io::Error) -> Failure {
+    Failure::configuration(format!("cannot start a thread to write the trace with: {error}"))
+}

@@ -1,0 +1,91 @@
+//! A tap changes nothing: neither bytes, nor errors, nor the connection when its writer fails.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hubwire::trace::{Form, Tap};
+use hubwire::{Connection, Options};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::sessions::Page;
+use crate::support::{HUB, batch_of, connection_string, emulator, stored};
+
+/// Fails as it is told to, and counts how often it was asked.
+struct Failing(io::ErrorKind, Arc<AtomicUsize>);
+
+impl io::Write for Failing {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        Err(self.0.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_that_fails_ends_the_trace_and_not_the_run() {
+    for (kind, is_asked_again) in [(io::ErrorKind::StorageFull, false), (io::ErrorKind::WouldBlock, true)] {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let tap = Tap::builder().to(Form::Text, Failing(kind, Arc::clone(&asked))).build();
+        let emulator = emulator();
+        let options = Options::default().tap(&tap);
+        let connection = Connection::open_over(emulator.connect(), &connection_string(&emulator), &options).await;
+        let connection = connection.expect("it opens");
+        let sender = connection.sender(HUB).await.expect("attached");
+        sender.send(batch_of(sender.batch(), ["event"])).await.expect("accepted");
+        connection.close().await;
+        assert_eq!(stored(&emulator), ["event"]);
+        assert_eq!(asked.load(Ordering::Relaxed) > 1, is_asked_again);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_in_many_transfers_is_told_with_the_last() {
+    let page = Page::default();
+    let tap = Tap::builder().to(Form::Text, page.clone()).build();
+    let emulator = emulator();
+    let options = Options::default().tap(&tap);
+    let connection = Connection::open_over(emulator.connect(), &connection_string(&emulator), &options).await;
+    let connection = connection.expect("it opens");
+    let sender = connection.sender(HUB).await.expect("attached");
+    let event = "x".repeat(1_000);
+    sender.send(batch_of(sender.batch(), [event.as_str(); 200])).await.expect("accepted");
+    connection.close().await;
+    let text = String::from_utf8(page.take()).expect("text");
+    assert_eq!(text.matches("delivery-id=0 more 64.0 KiB").count(), 3, "{text}");
+    assert!(text.contains("delivery-id=0 events=200 198.4 KiB in 4 transfers, the last of 6.5 KiB"), "{text}");
+    assert!(!text.contains("xxx"), "no content");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_amqp_is_shown_and_passed_on() {
+    let page = Page::default();
+    let tap = Tap::builder().to(Form::Text, page.clone()).build();
+    let (near, mut far) = tokio::io::duplex(1_024);
+    let mut near = tap.wrap(near);
+    far.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.expect("room");
+    drop(far);
+    let mut read = String::new();
+    near.read_to_string(&mut read).await.expect("text");
+    assert_eq!(read, "HTTP/1.1 400 Bad Request\r\n\r\n");
+    drop(near);
+    let text = String::from_utf8(page.take()).expect("text");
+    assert!(text.contains("<- no AMQP: \"HTTP/1.1 400 Bad Request"), "{text}");
+    assert!(text.contains("connection 1, without a close: the peer ended the stream:"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn hex_stands_below_and_a_cut_frame_is_told() {
+    let page = Page::default();
+    let tap = Tap::builder().to(Form::Text, page.clone()).with_hex().build();
+    let mut stream = tap.wrap(tokio::io::sink());
+    stream.write_all(b"AMQP\x00\x01\x00\x00\x00\x00\x00\x08\x02\x00\x00\x00\x00\x00\x00").await.expect("a sink");
+    drop(stream);
+    let text = String::from_utf8(page.take()).expect("text");
+    assert!(text.contains("000000  41 4d 51 50 00 01 00 00                          AMQP....\n"), "{text}");
+    assert!(text.contains("ch0 -> empty frame"), "{text}");
+    assert!(text.contains("without a close, within a frame"), "{text}");
+}
