@@ -35,8 +35,8 @@
 
 pub use client::{
     Accepted, Connection, ConnectionEvent, Counters, DEFAULT_CONSUMER_GROUP, Error, Fault, Handshake, IdleLinks,
-    KeySpread, Options, PublishError, Publisher, PublisherOptions, Receipt, Receiver, ReceiverOptions, Retry, Roots,
-    Scope, SendError, Sender, Step, Ticket, TokenError, TokenFuture, TokenSource, Transport, Undelivered,
+    KeySpread, NameLookup, Options, PublishError, Publisher, PublisherOptions, Receipt, Receiver, ReceiverOptions,
+    Retry, Roots, Scope, SendError, Sender, Step, Ticket, TokenError, TokenFuture, TokenSource, Transport, Undelivered,
 };
 pub use wire::batch::{Batch, TryAdd};
 pub use wire::connection_string::ConnectionString;
@@ -52,6 +52,7 @@ pub use tokio_rustls::rustls;
 
 #[cfg(feature = "bench")]
 pub mod bench;
+pub mod blocking;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;

@@ -5,6 +5,7 @@ mod line;
 mod links;
 mod receiving;
 mod sending;
+mod waking;
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -34,6 +35,9 @@ pub(super) use links::{AttachRequest, Attached, LinkTerms, ReceiverTerms, SlotId
 use receiving::Arrivals;
 use sending::Sends;
 pub(super) use sending::{Place, SendRequest, Settlement};
+pub(crate) use waking::Slumber;
+pub(super) use waking::WakeRequest;
+use waking::Waking;
 
 /// Commands taken in a row before the stream gets its turn: many, since what they send leaves in one write.
 const COMMANDS_IN_A_ROW: usize = 64;
@@ -43,6 +47,7 @@ pub(super) enum Command {
     Attach(AttachRequest),
     Send(SendRequest),
     Ask(AskRequest),
+    Wake(WakeRequest),
     /// A receiver has taken so many events, and can take as many more.
     Credit {
         slot: SlotId,
@@ -106,6 +111,7 @@ pub(super) struct Driver {
     sends: Sends,
     detaching: BTreeMap<LinkId, oneshot::Sender<()>>,
     arrivals: Arrivals,
+    waking: Waking,
     closing: Option<Closing>,
     ended: bool,
 }
@@ -118,6 +124,8 @@ enum Woken {
     Engine,
     Connected(Result<BoxStream, Error>),
     Verdict(Verdict),
+    /// An owner that slept waits, and all that came meanwhile has been taken.
+    Caught,
 }
 
 impl Driver {
@@ -154,6 +162,7 @@ impl Driver {
             sends: Sends::default(),
             detaching: BTreeMap::new(),
             arrivals: Arrivals::default(),
+            waking: Waking::default(),
             closing: None,
             ended: false,
         }
@@ -167,6 +176,7 @@ impl Driver {
                 Woken::Abandoned => self.close(Deadline::after(self.close_timeout()), None),
                 Woken::Connected(result) => self.on_connected(result),
                 Woken::Verdict(verdict) => self.on_verdict(verdict),
+                Woken::Caught => self.on_caught_up(),
                 Woken::Engine => {}
             }
             self.take_events();
@@ -216,10 +226,10 @@ impl Driver {
         {
             return Poll::Ready(Woken::Connected(result));
         }
-        if self.line.is_up() {
-            self.pump.poll(cx, wake).map(|()| Woken::Engine)
-        } else {
-            self.pump.poll_wake(cx, wake).map(|()| Woken::Engine)
+        let polled = if self.line.is_up() { self.pump.poll(cx, wake) } else { self.pump.poll_wake(cx, wake) };
+        match polled {
+            Poll::Pending if self.waking.is_asked() => Poll::Ready(Woken::Caught),
+            polled => polled.map(|()| Woken::Engine),
         }
     }
 
@@ -244,6 +254,7 @@ impl Driver {
             Command::Attach(request) => self.on_attach(request),
             Command::Send(request) => self.on_send(request, now),
             Command::Ask(request) => self.on_ask(request),
+            Command::Wake(request) => self.on_wake(request),
             Command::Credit { slot, taken } => self.on_credit(slot, taken),
             Command::Forget(key) => self.on_forget(key),
             Command::Detach { slot, reply } => self.on_detach(slot, reply),
@@ -296,6 +307,7 @@ impl Driver {
                 Command::Attach(request) => request.end(Err(cause.clone())),
                 Command::Send(request) => self.refuse(request, cause.clone()),
                 Command::Ask(request) => request.end(Err(cause.clone())),
+                Command::Wake(request) => request.end(Err(cause.clone())),
                 Command::Close { reply, .. } => drop(reply.send(())),
                 Command::Forget(_) | Command::Detach { .. } | Command::Credit { .. } | Command::Abort => {}
             }

@@ -23,6 +23,7 @@ mod ways;
 
 pub use connection::Connection;
 pub use credential::{TokenError, TokenFuture, TokenSource};
+pub(crate) use driver::Slumber;
 pub use error::{Error, Fault, Scope, SendError, Step};
 pub use options::{IdleLinks, Options};
 pub use publisher::{KeySpread, PublishError, Publisher, PublisherOptions, Receipt, Undelivered};
@@ -30,4 +31,4 @@ pub use receiver::{DEFAULT_CONSUMER_GROUP, Receiver, ReceiverOptions};
 pub use retry::Retry;
 pub use sender::{Accepted, Sender, Ticket};
 pub use status::{ConnectionEvent, Counters};
-pub use ways::{Handshake, Roots, Transport};
+pub use ways::{Handshake, NameLookup, Roots, Transport};

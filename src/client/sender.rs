@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::sync::{MutexGuard, oneshot};
 
@@ -126,7 +127,15 @@ impl Sender {
     /// A batch of which nothing has left yet does not leave any more. One that has left stays on its way; whether the
     /// hub stored it will not be known. The sender stays usable.
     pub async fn send(&self, batch: Batch) -> Result<Accepted, SendError> {
-        self.hand_over(batch, Patience::Waits).await?.or_forget().await
+        self.send_within(batch, self.send_timeout()).await
+    }
+
+    /// The same, within a time of your own.
+    ///
+    /// # Cancel
+    /// As of [`send`](Self::send).
+    pub async fn send_within(&self, batch: Batch, limit: Duration) -> Result<Accepted, SendError> {
+        self.hand_over(batch, Patience::Waits, limit).await?.or_forget().await
     }
 
     /// The same, but when the window is full it does not wait for room: the batch comes back at once, as
@@ -135,7 +144,7 @@ impl Sender {
     /// # Cancel
     /// As of [`send`](Self::send).
     pub async fn try_send(&self, batch: Batch) -> Result<Accepted, SendError> {
-        self.hand_over(batch, Patience::None).await?.or_forget().await
+        self.hand_over(batch, Patience::None, self.send_timeout()).await?.or_forget().await
     }
 
     /// Hands `batch` over as soon as there is room in the window, and does not wait for its outcome: that is the
@@ -170,7 +179,7 @@ impl Sender {
     /// # }
     /// ```
     pub async fn enqueue(&self, batch: Batch) -> Result<Ticket, SendError> {
-        self.hand_over(batch, Patience::AndLetsWrite).await
+        self.hand_over(batch, Patience::AndLetsWrite, self.send_timeout()).await
     }
 
     /// Waits until every batch that was handed over before has its outcome, whoever waits for that. What is handed over
@@ -182,11 +191,15 @@ impl Sender {
         self.flights.land().await;
     }
 
-    async fn hand_over(&self, batch: Batch, patience: Patience) -> Result<Ticket, SendError> {
+    fn send_timeout(&self) -> Duration {
+        self.hold.connection.options.send_timeout
+    }
+
+    async fn hand_over(&self, batch: Batch, patience: Patience, limit: Duration) -> Result<Ticket, SendError> {
         if let Some(cause) = self.local_fault(&batch) {
             return Err(SendError::NotSent { batch, cause });
         }
-        let deadline = Deadline::after(self.hold.connection.options.send_timeout);
+        let deadline = Deadline::after(limit);
         let (place, turn) = match self.place(batch.encoded_len(), deadline, patience != Patience::None).await {
             Ok(place) => place,
             Err(cause) => return Err(SendError::NotSent { batch, cause }),
@@ -309,6 +322,13 @@ impl Ticket {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         !self.outcome.is_empty()
+    }
+
+    /// The outcome, if it has come, for a caller that may not wait for it because of `cause`.
+    pub(crate) fn told_or_unknown(mut self, cause: Error) -> Result<Accepted, SendError> {
+        let message = self.message.take().expect("an outcome is told once");
+        let settlement = self.outcome.try_recv().unwrap_or(Settlement::Unknown(cause));
+        settled(message, settlement, &self.hold.connection.memory)
     }
 
     /// The same, for a caller whose going away is to be heeded.
