@@ -39,7 +39,7 @@
 //! connection.
 
 mod connection;
-mod drive;
+pub(crate) mod drive;
 mod publisher;
 mod sender;
 

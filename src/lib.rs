@@ -50,6 +50,8 @@ pub use wire::token::Token;
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
 
+#[cfg(feature = "algorithm")]
+pub mod algorithm;
 #[cfg(feature = "bench")]
 pub mod bench;
 pub mod blocking;
@@ -59,6 +61,8 @@ pub mod cli;
 mod client;
 #[cfg_attr(not(feature = "emulator"), allow(dead_code, reason = "the emulator's part"))]
 mod clock;
+#[cfg(feature = "algorithm")]
+mod document;
 #[cfg(feature = "emulator")]
 pub mod emulator;
 #[cfg_attr(not(feature = "emulator"), allow(dead_code, unused_imports, reason = "the server's role is the emulator's"))]
@@ -73,6 +77,8 @@ mod spares;
 #[cfg_attr(not(feature = "emulator"), allow(dead_code, reason = "the server's end is the emulator's"))]
 mod websocket;
 pub mod wire;
+#[cfg(feature = "algorithm")]
+mod words;
 
 /// The README's program, run as a test.
 #[cfg(all(doctest, feature = "emulator"))]

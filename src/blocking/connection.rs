@@ -1,7 +1,10 @@
 //! The handle to a connection, and what all handles share.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::drive::{Drive, Driving};
 use super::sender::Sender;
@@ -33,8 +36,33 @@ impl Connection {
         let options = options.clone().on_one_thread();
         let drive = Drive::start(&options)?;
         let connection = drive.enter()?.run(crate::Connection::open(connection_string, &options))?;
-        let Options { send_timeout, close_timeout, .. } = options;
-        Ok(Self { shared: Arc::new(Shared { connection, drive, send_timeout, close_timeout }) })
+        Ok(Self::new(connection, drive, &options))
+    }
+
+    /// The same over streams that `connect` leads to, as
+    /// [`hubwire::Connection::open_with`](crate::Connection::open_with) does. What it needs of a runtime is there.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open).
+    pub fn open_with<C, F, S>(
+        connect: C,
+        connection_string: &ConnectionString,
+        options: &Options,
+    ) -> Result<Self, Error>
+    where
+        C: Fn() -> F + Send + Sync + 'static,
+        F: Future<Output = io::Result<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let drive = Drive::start(options)?;
+        let opening = crate::Connection::open_with(connect, connection_string, options);
+        let connection = drive.enter()?.run(opening)?;
+        Ok(Self::new(connection, drive, options))
+    }
+
+    fn new(connection: crate::Connection, drive: Drive, options: &Options) -> Self {
+        let Options { send_timeout, close_timeout, .. } = *options;
+        Self { shared: Arc::new(Shared { connection, drive, send_timeout, close_timeout }) }
     }
 
     /// A sender to `event_hub`, as [`hubwire::Connection::sender`](crate::Connection::sender) makes it.

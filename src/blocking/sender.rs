@@ -97,6 +97,12 @@ impl Sender {
         })
     }
 
+    /// The time that [`send`](Self::send) has.
+    #[cfg(feature = "algorithm")]
+    pub(crate) fn send_timeout(&self) -> Duration {
+        self.shared.send_timeout
+    }
+
     /// Hands `batch` over as soon as there is room in the window, and does not wait for its outcome: that is the
     /// [`Ticket`]'s. It leaves during this call or a later one; nothing leaves between calls. The time that
     /// [`send`](Self::send) has begins here.

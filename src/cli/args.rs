@@ -57,6 +57,10 @@ const EMULATOR_EXAMPLES: &str = "Examples:
   hubwire emulator --tls --websocket 127.0.0.1:8443
   hubwire emulator --listen 127.0.0.1:0 --max-message-size 256KiB --json";
 
+const ALGORITHM_EXAMPLES: &str = r#"Examples:
+  hubwire algorithm
+  echo '{"content_type":"json","data":{"events":["first event"]}}' | hubwire algorithm --emulator --response -"#;
+
 /// Publish events to Azure Event Hubs over AMQP 1.0, and learn what became of every one.
 #[derive(Debug, Parser)]
 #[command(name = "hubwire", version, disable_help_subcommand = true, after_help = EXIT_CODES)]
@@ -91,6 +95,13 @@ pub(super) enum Command {
     /// Ctrl-C or SIGTERM.
     #[command(after_help = EMULATOR_EXAMPLES)]
     Emulator(Box<EmulatorArgs>),
+    /// Run as the algorithm of a host that gives requests line by line and reads answers from a FIFO.
+    ///
+    /// Each request is `{"content_type": ..., "data": ...}` in a line of standard input, with {"events": ["...", "..."]} as its data;
+    /// each answer is one JSON object. The connection string is read from the environment variable CONNECTION_STR, and only
+    /// from there. The connection is kept between requests. It ends with its input.
+    #[command(after_help = ALGORITHM_EXAMPLES, mut_arg("connection_string_file", |arg| arg.hide(true)))]
+    Algorithm(Box<AlgorithmArgs>),
 }
 
 /// Which event hub, and by what right.
@@ -421,6 +432,47 @@ pub(super) struct EmulatorArgs {
     /// Speak JSON on standard error: one object for the start, for each thing told, and for the totals
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AlgorithmArgs {
+    #[command(flatten)]
+    pub(super) to: WhereTo,
+
+    /// Send to an emulator inside this process: needs no connection string, and its events end with it
+    #[arg(long, conflicts_with_all = ["ca_file", "platform_roots", "endpoint", "websocket", "proxy"])]
+    pub(super) emulator: bool,
+
+    /// Where answers go: the host's FIFO, a file that they are added to, or `-` for standard output
+    #[arg(long, value_name = "PATH", default_value = "/tmp/algoout")]
+    pub(super) response: PathBuf,
+
+    /// What the elements of `events` are
+    #[arg(long, value_enum, default_value_t = ElementsArg::Strings)]
+    pub(super) elements: ElementsArg,
+
+    /// Send empty elements as empty events instead of refusing them
+    #[arg(long)]
+    pub(super) keep_empty: bool,
+
+    /// Bytes of the largest message that the hub takes, as far as is known before it says so
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size)]
+    pub(super) max_message_size: u64,
+
+    /// Time for a request, from reading it to its answer. The platform gives up after 5 minutes
+    #[arg(long, value_name = "TIME", default_value = "4m", value_parser = time)]
+    pub(super) timeout: Duration,
+}
+
+/// What the elements of `events` are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ElementsArg {
+    /// Each is a string, and its text a body
+    Strings,
+    /// Each is any JSON value, and its text without blanks a body
+    Json,
+    /// Each is a string of base64, and what it stands for a body
+    Base64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::failure::{Failure, Kind};
+use crate::words::{counted, millis, size, time};
 
 /// Different failures that are kept; one cause may hit many batches.
 const MAX_FAILURES: usize = 16;
@@ -107,7 +108,7 @@ impl Report {
             event_hub: self.event_hub.as_deref(),
             namespace: self.namespace.as_deref(),
             emulator: self.is_emulator,
-            elapsed_ms: self.elapsed.map(|elapsed| (elapsed.as_secs_f64() * 1e4).round() / 10.0),
+            elapsed_ms: self.elapsed.map(millis),
             error: tally.gravest().map(|failure| ErrorObject {
                 kind: failure.kind.name(),
                 message: &failure.message,
@@ -150,28 +151,6 @@ impl fmt::Display for Report {
             None => Ok(()),
         }
     }
-}
-
-/// `1 batch`, `2 batches`.
-pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
-/// Bytes, as people read them.
-pub(super) fn size(bytes: u64) -> String {
-    let scaled = |unit: u64, name: &str| format!("{:.1} {name}", bytes as f64 / unit as f64);
-    match bytes {
-        0..0x400 => format!("{bytes} B"),
-        0x400..0x10_0000 => scaled(1 << 10, "KiB"),
-        0x10_0000..0x4000_0000 => scaled(1 << 20, "MiB"),
-        _ => scaled(1 << 30, "GiB"),
-    }
-}
-
-/// A span, as people read it.
-pub(super) fn time(elapsed: Duration) -> String {
-    let millis = elapsed.as_secs_f64() * 1e3;
-    if millis < 1_000.0 { format!("{millis:.1} ms") } else { format!("{:.2} s", millis / 1e3) }
 }
 
 /// What to say about a signal that ended the sending.
@@ -228,14 +207,5 @@ mod tests {
         assert_eq!(report.tally.exit_code(), 7);
         let error = r#""error":{"kind":"unknown_outcome","message":"unknown_outcome","retryable":false}}"#;
         assert!(report.json().ends_with(error), "{}", report.json());
-    }
-
-    #[test]
-    fn sizes_are_read_by_people() {
-        for (bytes, text) in
-            [(0, "0 B"), (1_023, "1023 B"), (1_024, "1.0 KiB"), (1 << 20, "1.0 MiB"), (3 << 29, "1.5 GiB")]
-        {
-            assert_eq!(size(bytes), text);
-        }
     }
 }

@@ -12,7 +12,7 @@ use crate::Options;
 use crate::wire::connection_string::{ConnectionString, EventHubNameError};
 use crate::wire::secret::{MASK, Secret, printable};
 
-use super::args::{CONNECTION_STRING_ADVICE, SendArgs, WhereTo};
+use super::args::{CONNECTION_STRING_ADVICE, WhereTo};
 use super::emulator::DEFAULT_EVENT_HUB;
 use super::failure::Failure;
 use super::ways;
@@ -58,13 +58,13 @@ impl Destination {
 }
 
 /// Reads everything that says where to. Nothing is connected yet.
-pub(super) fn destination(args: &SendArgs) -> Result<Destination, Failure> {
-    if !args.emulator {
-        let Network { connection_string, event_hub, source } = network(&args.to)?;
+pub(super) fn destination(to: &WhereTo, is_emulator: bool) -> Result<Destination, Failure> {
+    if !is_emulator {
+        let Network { connection_string, event_hub, source } = network(to)?;
         return Ok(Destination::Network { connection_string: Box::new(connection_string), event_hub, source });
     }
-    refuse_argument(&args.to)?;
-    let named = NamedHub::of(&args.to)?;
+    refuse_argument(to)?;
+    let named = NamedHub::of(to)?;
     let event_hub = named.map_or_else(|| DEFAULT_EVENT_HUB.to_owned(), |named| named.name);
     Ok(Destination::Emulator { event_hub })
 }

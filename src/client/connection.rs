@@ -259,6 +259,7 @@ impl Connection {
     }
 
     /// Whether nothing will bring it back.
+    #[cfg(feature = "algorithm")]
     pub(crate) fn is_over(&self) -> bool {
         self.inner.commands.is_closed()
     }

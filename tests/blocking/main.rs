@@ -1,6 +1,7 @@
 //! The calls without `async`: what they do between and across sleeps of their process, over real sockets.
 
-mod road;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
@@ -9,20 +10,13 @@ use std::time::{Duration, SystemTime};
 
 use hubwire::emulator::{Emulator, Fault};
 use hubwire::{
-    Batch, ConnectionEvent, ConnectionString, Error, Options, PublishError, PublisherOptions, SendError, Undelivered,
-    blocking,
+    ConnectionEvent, ConnectionString, Error, Options, PublishError, PublisherOptions, SendError, Undelivered, blocking,
 };
-use road::{HUB, Road, Served};
+use support::road::{Road, Served};
+use support::{HUB, batch_of};
 
 fn served() -> Served {
     Served::start(Emulator::builder())
-}
-
-fn batch_of(mut batch: Batch, bodies: &[&str]) -> Batch {
-    for body in bodies {
-        assert!(batch.try_add(*body).is_added());
-    }
-    batch
 }
 
 /// Options whose world's clock is ahead of the system's by as many seconds as the number says.
@@ -52,7 +46,7 @@ fn sender(to: &ConnectionString, options: &Options) -> (blocking::Connection, bl
 
 #[track_caller]
 fn accepted(sender: &blocking::Sender, body: &str) {
-    let accepted = sender.send(batch_of(sender.batch(), &[body])).expect("accepted");
+    let accepted = sender.send(batch_of(sender.batch(), [body])).expect("accepted");
     assert_eq!(accepted.events, 1);
 }
 
@@ -60,13 +54,13 @@ fn accepted(sender: &blocking::Sender, body: &str) {
 fn a_plain_main_publishes_and_says_goodbye() {
     let served = served();
     let (connection, sender) = sender(&served.connection_string(), &Options::default());
-    let accepted = sender.send(batch_of(sender.batch(), &["first event", "second event", "..."])).expect("accepted");
+    let accepted = sender.send(batch_of(sender.batch(), ["first event", "second event", "..."])).expect("accepted");
     assert_eq!((accepted.events, served.stored()), (3, 3));
     assert_eq!(connection.event_hub_properties(HUB).expect("told").partition_ids.len(), 4);
     assert_eq!(connection.partition_properties(HUB, "0").expect("told").id, "0");
     assert_eq!(connection.partition_sender(HUB, "3").expect("there").partition_id(), Some("3"));
     connection.close();
-    let Err(SendError::NotSent { batch, cause: Error::ShutDown }) = sender.send(batch_of(sender.batch(), &["late"]))
+    let Err(SendError::NotSent { batch, cause: Error::ShutDown }) = sender.send(batch_of(sender.batch(), ["late"]))
     else {
         panic!("the connection is closed");
     };
@@ -116,7 +110,7 @@ fn a_hub_that_is_gone_is_told_at_once_and_one_that_is_back_is_found() {
     accepted(&sender, "event");
     let port = served.die();
     for _ in 0..3 {
-        let Err(SendError::NotSent { batch, cause }) = sender.send(batch_of(sender.batch(), &["event"])) else {
+        let Err(SendError::NotSent { batch, cause }) = sender.send(batch_of(sender.batch(), ["event"])) else {
             panic!("nobody is there");
         };
         assert!(matches!(cause, Error::Connect { .. }), "{cause}");
@@ -160,14 +154,16 @@ fn many_batches_are_under_way_from_one_thread() {
     let served = served();
     let (connection, sender) = sender(&served.connection_string(), &Options::default());
     let bodies: Vec<String> = (0..50).map(|number| format!("event {number}")).collect();
-    let mut tickets: Vec<_> =
-        bodies.iter().map(|body| sender.enqueue(batch_of(sender.batch(), &[body])).expect("there is room")).collect();
+    let mut tickets: Vec<_> = bodies
+        .iter()
+        .map(|body| sender.enqueue(batch_of(sender.batch(), [body.as_str()])).expect("there is room"))
+        .collect();
     sender.flush().expect("it may wait");
     assert_eq!(served.stored(), 50);
     assert!(tickets.iter().all(blocking::Ticket::is_settled));
     assert_eq!(tickets.pop().expect("the last").wait().expect("accepted").events, 1);
     // Nobody waits for this one: the last handle does.
-    drop(sender.enqueue(batch_of(sender.batch(), &["the last"])).expect("there is room"));
+    drop(sender.enqueue(batch_of(sender.batch(), ["the last"])).expect("there is room"));
     drop((connection, sender, tickets));
     assert_eq!(served.stored(), 51);
 }
@@ -195,7 +191,7 @@ fn a_call_ends_with_its_time() {
     let served = served();
     let (_connection, sender) = sender(&served.connection_string(), &Options::default());
     served.emulator.inject(Fault::never_settle());
-    let sent = sender.send_within(batch_of(sender.batch(), &["event"]), Duration::from_millis(50));
+    let sent = sender.send_within(batch_of(sender.batch(), ["event"]), Duration::from_millis(50));
     assert!(matches!(sent, Err(SendError::Unknown { .. })), "{sent:?}");
     assert_eq!(served.stored(), 1);
     accepted(&sender, "another");
@@ -266,14 +262,14 @@ async fn a_task_is_refused_whatever_it_calls() {
         let publisher = blocking::Publisher::open(&to, HUB, &options, &publisher_options).expect("it opens");
         let receipt = publisher.publish("held").expect("taken");
         let (connection, sender) = sender(&to, &options);
-        let ticket = sender.enqueue(batch_of(sender.batch(), &["on its way"])).expect("there is room");
+        let ticket = sender.enqueue(batch_of(sender.batch(), ["on its way"])).expect("there is room");
         (connection, sender, ticket, publisher, receipt)
     });
     let (connection, sender, ticket, publisher, receipt) = opened.await.expect("a thread that may block");
 
     assert!(matches!(connection.sender(HUB), Err(Error::InsideTask)));
     assert!(matches!(connection.event_hub_properties(HUB), Err(Error::InsideTask)));
-    let batch = batch_of(sender.batch(), &["event"]);
+    let batch = batch_of(sender.batch(), ["event"]);
     let Err(SendError::NotSent { batch, cause: Error::InsideTask }) = sender.send(batch) else { panic!("refused") };
     assert!(matches!(sender.enqueue(batch), Err(SendError::NotSent { cause: Error::InsideTask, .. })));
     assert!(matches!(sender.flush(), Err(Error::InsideTask)));

@@ -9,17 +9,17 @@ use hubwire::ConnectionString;
 use hubwire::emulator::{Builder, Emulator, Listening};
 use tokio::runtime::Runtime;
 
-pub(crate) const HUB: &str = "telemetry";
+use super::HUB;
 
 /// Serves `emulator` on threads of its own, for as long as it lives.
-pub(crate) struct Served {
-    pub(crate) emulator: Emulator,
+pub struct Served {
+    pub emulator: Emulator,
     listening: Option<Listening>,
     runtime: Option<Runtime>,
 }
 
 impl Served {
-    pub(crate) fn start(builder: Builder) -> Self {
+    pub fn start(builder: Builder) -> Self {
         let emulator = builder.event_hub(HUB, 4).build().expect("a hub that can be built");
         let mut served = Self { emulator, listening: None, runtime: None };
         served.listen(0);
@@ -27,7 +27,7 @@ impl Served {
     }
 
     /// Serves on `port`, or on a free one for 0.
-    pub(crate) fn listen(&mut self, port: u16) {
+    pub fn listen(&mut self, port: u16) {
         let runtime = Runtime::new().expect("a runtime");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         self.listening = Some(runtime.block_on(self.emulator.listen(address)).expect("a free port"));
@@ -35,7 +35,7 @@ impl Served {
     }
 
     /// Ends every connection, and listens no more; the port that it was.
-    pub(crate) fn die(&mut self) -> u16 {
+    pub fn die(&mut self) -> u16 {
         let port = self.port();
         self.listening = None;
         // With its tasks, and their sockets.
@@ -43,15 +43,15 @@ impl Served {
         port
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.listening.as_ref().expect("it listens").local_addr().port()
     }
 
-    pub(crate) fn connection_string(&self) -> ConnectionString {
+    pub fn connection_string(&self) -> ConnectionString {
         to_port(self.port(), &self.emulator)
     }
 
-    pub(crate) fn stored(&self) -> u64 {
+    pub fn stored(&self) -> u64 {
         self.emulator.totals().events
     }
 }
@@ -62,7 +62,7 @@ fn to_port(port: u16, emulator: &Emulator) -> ConnectionString {
 }
 
 /// Stands between a client and an emulator.
-pub(crate) struct Road {
+pub struct Road {
     port: u16,
     traffic: Arc<Traffic>,
 }
@@ -87,7 +87,7 @@ impl Traffic {
 }
 
 impl Road {
-    pub(crate) fn to(served: &Served) -> Self {
+    pub fn to(served: &Served) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let (port, to, traffic) = (listener.local_addr().expect("bound").port(), served.port(), Arc::default());
         let watching = Arc::clone(&traffic);
@@ -101,23 +101,27 @@ impl Road {
         Self { port, traffic }
     }
 
-    pub(crate) fn connection_string(&self, served: &Served) -> ConnectionString {
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn connection_string(&self, served: &Served) -> ConnectionString {
         to_port(self.port, &served.emulator)
     }
 
     /// Bytes that have come from the emulator so far, and lie in the client's socket.
-    pub(crate) fn given(&self) -> u64 {
+    pub fn given(&self) -> u64 {
         self.traffic.state().given
     }
 
     /// Waits until more than `given` have.
-    pub(crate) fn until_more_than(&self, given: u64) {
+    pub fn until_more_than(&self, given: u64) {
         let state = self.traffic.state();
         drop(self.traffic.changed.wait_while(state, |state| state.given <= given).expect("no panic"));
     }
 
     /// Ends all connections; when it returns, the clients' sockets know.
-    pub(crate) fn cut(&self) {
+    pub fn cut(&self) {
         for client in self.traffic.state().clients.drain(..) {
             let _ = client.shutdown(Shutdown::Both);
         }
