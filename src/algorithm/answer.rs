@@ -1,5 +1,7 @@
 //! Reply or failure -> one JSON object and a line's end. Source: algorithm-process 2.4.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -8,7 +10,7 @@ use serde_json::value::RawValue;
 use super::failure::{ErrorType, Failure};
 
 /// What an algorithm gives back: JSON, a text, or bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Answer {
     result: Box<RawValue>,
     content_type: &'static str,
@@ -32,6 +34,14 @@ impl Answer {
     /// None: base64 is always text.
     pub fn binary(bytes: &[u8]) -> Result<Self, Failure> {
         Ok(Self { content_type: "binary", ..Self::of(&STANDARD.encode(bytes))? })
+    }
+}
+
+/// What it is and how long; not what is in it.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (len, content_type) = (self.result.get().len(), self.content_type);
+        f.debug_struct("Answer").field("content_type", &content_type).field("len", &len).finish()
     }
 }
 

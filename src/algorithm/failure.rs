@@ -110,7 +110,7 @@ impl Failure {
         }
         let known = error.downcast_ref::<Error>().map(Self::from);
         let known = known.or_else(|| error.downcast_ref::<SendError>().map(Self::from));
-        known.unwrap_or_else(|| Self::new(ErrorType::Algorithm, chain(error)))
+        known.unwrap_or_else(|| Self::new(ErrorType::Algorithm, secret::masked(&chain(error))))
     }
 
     /// Of a handler that panicked.

@@ -127,3 +127,141 @@ impl Driver {
         self.settings.options.retry.recovery_wait(attempts, cause.minimum_wait(), self.random.next())
     }
 }
+
+#[cfg(all(test, feature = "emulator"))]
+mod tests {
+    use std::io;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+    use super::*;
+    use crate::emulator::{Emulator, Fault};
+    use crate::{Connection, ConnectionEvent, ConnectionString, Counters, Options, Sender};
+
+    const HUB: &str = "telemetry";
+
+    /// A connection that finds its emulator again, unless nobody may.
+    struct Setting {
+        emulator: Emulator,
+        connection: Connection,
+        sender: Sender,
+        is_barred: Arc<AtomicBool>,
+        /// Streams that were asked for.
+        asked: Arc<AtomicU64>,
+    }
+
+    impl Setting {
+        async fn new(options: Options) -> Self {
+            let emulator = Emulator::builder().event_hub(HUB, 1).build().expect("a hub");
+            let to = ConnectionString::parse(&emulator.connection_string(None)).expect("well-formed");
+            let (is_barred, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+            let connect = {
+                let (emulator, is_barred, asked) = (emulator.clone(), is_barred.clone(), asked.clone());
+                move || {
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    let is_barred = is_barred.load(Ordering::Relaxed);
+                    let refused = || Err(io::ErrorKind::ConnectionRefused.into());
+                    std::future::ready(if is_barred { refused() } else { Ok(emulator.connect()) })
+                }
+            };
+            let connection = Connection::open_with(connect, &to, &options).await.expect("opens");
+            let sender = connection.sender(HUB).await.expect("attached");
+            Self { emulator, connection, sender, is_barred, asked }
+        }
+
+        async fn wake_after(&self, secs: u64) -> Result<(), Error> {
+            self.connection.wake(Slumber { since: clock::now(), span: Duration::from_secs(secs) }).await
+        }
+
+        fn asked(&self) -> u64 {
+            self.asked.load(Ordering::Relaxed)
+        }
+
+        async fn send(&self) {
+            let mut batch = self.sender.batch();
+            assert!(batch.try_add("event").is_added());
+            self.sender.send(batch).await.expect("accepted");
+        }
+
+        fn counters(&self) -> Counters {
+            self.connection.counters()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_nap_is_nothing_and_a_sleep_makes_it_anew_without_a_wait() {
+        let setting = Setting::new(Options::default()).await;
+        setting.wake_after(60).await.expect("it is there");
+        assert_eq!(setting.asked(), 1);
+        let began = clock::now();
+        setting.wake_after(300).await.expect("it is there again");
+        setting.send().await;
+        assert_eq!((setting.asked(), clock::now()), (2, began), "nothing is waited for");
+        assert_eq!(setting.counters().recovered, 2, "the connection, and its link");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_way_that_is_closed_is_tried_once_and_told() {
+        let setting = Setting::new(Options::default()).await;
+        setting.is_barred.store(true, Ordering::Relaxed);
+        let began = clock::now();
+        for asked in 2..5 {
+            let error = setting.wake_after(300).await.expect_err("nobody is there");
+            assert!(matches!(error, Error::Connect { .. }), "{error}");
+            assert_eq!((setting.asked(), clock::now()), (asked, began));
+        }
+        setting.is_barred.store(false, Ordering::Relaxed);
+        setting.wake_after(0).await.expect("it is there again");
+        setting.send().await;
+        assert_eq!(setting.emulator.totals().events, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hub_that_closed_a_resting_connection_is_asked_for_another_one() {
+        let setting = Setting::new(Options::default()).await;
+        let text = "The connection was inactive for more than the allowed 300000 milliseconds.";
+        setting.emulator.inject(Fault::close("amqp:connection:forced", text));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        setting.wake_after(300).await.expect("it is there again");
+        assert_eq!(setting.asked(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hub_that_asks_for_time_gets_it() {
+        let setting = Setting::new(Options::default()).await;
+        setting.emulator.inject(Fault::close("com.microsoft:server-busy", "later"));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let began = clock::now();
+        setting.wake_after(10).await.expect("it is on its way");
+        assert_eq!(setting.asked(), 1);
+        setting.send().await;
+        assert!(clock::now() - began > Duration::from_secs(3), "what is sent waits");
+        assert_eq!(setting.asked(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_of_a_time_that_went_by_unseen_is_renewed() {
+        let authorized = Arc::new(AtomicU64::new(0));
+        let count = authorized.clone();
+        let options = Options::default().token_ttl(Duration::from_secs(120)).on_event(move |event| {
+            count.fetch_add(u64::from(matches!(event, ConnectionEvent::Authorized { .. })), Ordering::Relaxed);
+        });
+        let setting = Setting::new(options).await;
+        // Shorter than until the token's end.
+        setting.wake_after(100).await.expect("it is there");
+        setting.send().await;
+        assert_eq!((setting.asked(), authorized.load(Ordering::Relaxed)), (1, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_closed_or_over_says_so() {
+        let setting = Setting::new(Options::default()).await;
+        setting.connection.close().await;
+        assert!(matches!(setting.wake_after(1).await, Err(Error::ShutDown)));
+        let emulator = Emulator::builder().event_hub(HUB, 1).build().expect("a hub");
+        let to = ConnectionString::parse(&emulator.connection_string(None)).expect("well-formed");
+        let connection = Connection::open_over(emulator.connect(), &to, &Options::default()).await.expect("opens");
+        // Without a way to another one, the one that is there is better than none.
+        let slumber = Slumber { since: clock::now(), span: Duration::from_secs(300) };
+        connection.wake(slumber).await.expect("it is there");
+    }
+}
