@@ -325,6 +325,7 @@ impl Ticket {
     }
 
     /// The outcome, if it has come, for a caller that may not wait for it because of `cause`.
+    #[allow(clippy::result_large_err, reason = "see `settled`")]
     pub(crate) fn told_or_unknown(mut self, cause: Error) -> Result<Accepted, SendError> {
         let message = self.message.take().expect("an outcome is told once");
         let settlement = self.outcome.try_recv().unwrap_or(Settlement::Unknown(cause));
