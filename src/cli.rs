@@ -3,6 +3,7 @@
 //! [`run`] takes the arguments and gives back the exit code; everything between is here. What the command promises is
 //! in `docs/command-line.md`.
 
+mod algorithm;
 mod args;
 mod background;
 mod bench;
@@ -48,6 +49,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &args),
     };
+    // It brings a runtime of its own, and drives it now and then.
+    if let Command::Algorithm(args) = &cli.command {
+        return ExitCode::from(algorithm::run(args));
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -68,6 +73,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Emulator(args) => emulator::run(*args).await,
             Command::Bench(args) => Box::pin(bench::run(*args)).await,
             Command::Replay(args) => replay::run(args).await,
+            Command::Algorithm(args) => algorithm::run(&args),
         }
     });
     // A thread may still be waiting for the input: the process ends without it.

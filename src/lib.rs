@@ -35,8 +35,9 @@
 
 pub use client::{
     Accepted, Authorization, Connection, ConnectionEvent, Counters, DEFAULT_CONSUMER_GROUP, Error, Fault, Handshake,
-    IdleLinks, KeySpread, Options, PublishError, Publisher, PublisherOptions, Receipt, Receiver, ReceiverOptions,
-    Retry, Roots, Scope, SendError, Sender, Step, Ticket, TokenError, TokenFuture, TokenSource, Transport, Undelivered,
+    IdleLinks, KeySpread, NameLookup, Options, PublishError, Publisher, PublisherOptions, Receipt, Receiver,
+    ReceiverOptions, Retry, Roots, Scope, SendError, Sender, Step, Ticket, TokenError, TokenFuture, TokenSource,
+    Transport, Undelivered,
 };
 pub use wire::batch::{Batch, TryAdd};
 pub use wire::connection_string::ConnectionString;
@@ -50,14 +51,19 @@ pub use wire::token::Token;
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;
 
+#[cfg(feature = "algorithm")]
+pub mod algorithm;
 #[cfg(feature = "bench")]
 pub mod bench;
+pub mod blocking;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
 mod client;
 #[cfg_attr(not(feature = "emulator"), allow(dead_code, reason = "the emulator's part"))]
 mod clock;
+#[cfg(feature = "algorithm")]
+mod document;
 #[cfg(feature = "emulator")]
 pub mod emulator;
 #[cfg_attr(not(feature = "emulator"), allow(dead_code, unused_imports, reason = "the server's role is the emulator's"))]
@@ -74,6 +80,8 @@ pub mod trace;
 #[cfg_attr(not(feature = "emulator"), allow(dead_code, reason = "the server's end is the emulator's"))]
 mod websocket;
 pub mod wire;
+#[cfg(any(feature = "algorithm", feature = "trace"))]
+mod words;
 
 /// The README's program, run as a test.
 #[cfg(all(doctest, feature = "emulator"))]

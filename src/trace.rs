@@ -43,7 +43,6 @@ mod sink;
 mod summary;
 mod tapped;
 mod text;
-pub(crate) mod words;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -85,6 +85,9 @@ const REPLAY_EXAMPLES: &str = "Examples:
   hubwire send --record session.rec 'first event'
   hubwire replay session.rec
   hubwire replay session.rec --connection 2 --fast --listen 127.0.0.1:5672";
+const ALGORITHM_EXAMPLES: &str = r#"Examples:
+  hubwire algorithm
+  echo '{"content_type":"json","data":{"events":["first event"]}}' | hubwire algorithm --emulator --response -"#;
 
 /// Publish events to Azure Event Hubs over AMQP 1.0, and learn what became of every one.
 #[derive(Debug, Parser)]
@@ -152,6 +155,13 @@ pub(super) enum Command {
     /// then, waits included, with the client's names of today in place of those it had. It ends with the last.
     #[command(after_help = REPLAY_EXAMPLES, after_long_help = format!("{REPLAY_EXAMPLES}\n\n{EXIT_CODES}"))]
     Replay(ReplayArgs),
+    /// Run as the algorithm of a host that gives requests line by line and reads answers from a FIFO.
+    ///
+    /// Each request is `{"content_type": ..., "data": ...}` in a line of standard input, with {"events": ["...", "..."]} as its data;
+    /// each answer is one JSON object. The connection string is read from the environment variable CONNECTION_STR, and only
+    /// from there. The connection is kept between requests. It ends with its input.
+    #[command(after_help = ALGORITHM_EXAMPLES, mut_arg("connection_string_file", |arg| arg.hide(true)))]
+    Algorithm(Box<AlgorithmArgs>),
 }
 
 /// Which event hub, and by what right.
@@ -578,6 +588,47 @@ pub(super) struct ReplayArgs {
 
     #[command(flatten)]
     pub(super) trace: TraceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AlgorithmArgs {
+    #[command(flatten)]
+    pub(super) to: WhereTo,
+
+    /// Send to an emulator inside this process: needs no connection string, and its events end with it
+    #[arg(long, conflicts_with_all = ["ca_file", "platform_roots", "endpoint", "websocket", "proxy"])]
+    pub(super) emulator: bool,
+
+    /// Where answers go: the host's FIFO, a file that they are added to, or `-` for standard output
+    #[arg(long, value_name = "PATH", default_value = "/tmp/algoout")]
+    pub(super) response: PathBuf,
+
+    /// What the elements of `events` are
+    #[arg(long, value_enum, default_value_t = ElementsArg::Strings)]
+    pub(super) elements: ElementsArg,
+
+    /// Send empty elements as empty events instead of refusing them
+    #[arg(long)]
+    pub(super) keep_empty: bool,
+
+    /// Bytes of the largest message that the hub takes, as far as is known before it says so
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size)]
+    pub(super) max_message_size: u64,
+
+    /// Time for a request, from reading it to its answer. The platform gives up after 5 minutes
+    #[arg(long, value_name = "TIME", default_value = "4m", value_parser = time)]
+    pub(super) timeout: Duration,
+}
+
+/// What the elements of `events` are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ElementsArg {
+    /// Each is a string, and its text a body
+    Strings,
+    /// Each is any JSON value, and its text without blanks a body
+    Json,
+    /// Each is a string of base64, and what it stands for a body
+    Base64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -20,9 +20,9 @@ use bytes::Bytes;
 
 use super::args::{DecodeArgs, DecodeOutput, What};
 use super::failure::{Failure, Kind};
-use super::report::counted;
 use super::{output, shown};
 use crate::wire::dissect::{self, Events, Secrets};
+use crate::words::counted;
 pub(super) use form::Form;
 use stream::Stream;
 use unit::{Origin, Unit};

@@ -5,12 +5,14 @@ use std::fmt::{self, Write};
 use serde::Serialize;
 
 use super::args::{InfoArgs, InfoOutput};
+use super::failure;
 use super::failure::Failure;
 use super::json::rfc3339;
+use super::output;
 use super::settings::{self, Network};
 use super::signal::Signals;
 use super::trace::Trace;
-use super::{failure, output, report};
+use crate::words::counted;
 use crate::{Connection, Error, EventHubProperties, PartitionProperties};
 
 /// Runs the command; the exit code.
@@ -118,7 +120,7 @@ const HEADINGS: [&str; 5] = ["partition", "first", "last", "last offset", "last 
 /// A line on the hub, then a table: sequence numbers of the first and the last event.
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let partitions = report::counted(self.partition_count as u64, "partition", "partitions");
+        let partitions = counted(self.partition_count as u64, "partition", "partitions");
         write!(f, "{} of {}: {partitions}, created {}", self.event_hub, self.namespace, self.created_at)?;
         let rows: Vec<_> = self.partitions.iter().map(Partition::cells).collect();
         let rows = std::iter::once(HEADINGS.map(str::to_owned)).chain(rows);

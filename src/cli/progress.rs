@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::report::{Tally, size};
+use super::report::Tally;
 use crate::clock;
+use crate::words::size;
 
 /// What is done before this needs no bar.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -5,16 +5,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::args::ReplayArgs;
 use super::failure::{Failure, Kind};
-use super::report::counted;
 use super::signal::Signals;
 use super::trace::Trace;
 use super::{output, shown};
 use crate::trace::replay::{self, Conversation, Replay, Step};
+use crate::words::counted;
 
 /// Bytes of a recording. A longer one is not read.
 const MAX_LEN: u64 = 256 * 1024 * 1024;

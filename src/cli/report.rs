@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::failure::{Failure, Kind};
-pub(super) use crate::trace::words::{counted, size, time};
+use crate::words::{counted, millis, size, time};
 
 /// Different failures that are kept; one cause may hit many batches.
 const MAX_FAILURES: usize = 16;
@@ -108,7 +108,7 @@ impl Report {
             event_hub: self.event_hub.as_deref(),
             namespace: self.namespace.as_deref(),
             emulator: self.is_emulator,
-            elapsed_ms: self.elapsed.map(|elapsed| (elapsed.as_secs_f64() * 1e4).round() / 10.0),
+            elapsed_ms: self.elapsed.map(millis),
             error: tally.gravest().map(|failure| ErrorObject {
                 kind: failure.kind.name(),
                 message: &failure.message,

@@ -38,7 +38,7 @@ pub(super) async fn run(args: Box<SendArgs>) -> u8 {
 
 /// Settings first, then input, then the network: a mistake of ours costs no connection.
 async fn send(args: &SendArgs, trace: &Trace, report: &mut Report) -> Result<(), Failure> {
-    let destination = settings::destination(args)?;
+    let destination = settings::destination(&args.to, args.emulator)?;
     report.event_hub = Some(destination.event_hub().to_owned());
     let options = trace.of(watched(args, settings::options(&args.to, destination.host(), args.timeout)?));
     let source = destination.source().to_owned();
@@ -68,6 +68,11 @@ fn watched(args: &SendArgs, options: Options) -> Options {
     if args.quiet {
         return options;
     }
+    warning(options)
+}
+
+/// Options that tell what is worth a warning as it happens.
+pub(super) fn warning(options: Options) -> Options {
     options.on_event(|event| match event {
         // Told at the end, with what it led to.
         ConnectionEvent::GaveUp { .. } | ConnectionEvent::Closed { .. } => {}
@@ -127,10 +132,7 @@ impl Peer {
                 Ok(Self { connection_string: *connection_string, event_hub, emulator: None })
             }
             Destination::Emulator { event_hub } => {
-                let built = Emulator::builder().event_hub(&event_hub, EMULATOR_PARTITIONS).build();
-                let emulator = built.map_err(|error| Failure::configuration(error.to_string()))?;
-                let parsed = ConnectionString::parse(&emulator.connection_string(Some(&event_hub)));
-                let connection_string = parsed.map_err(|error| Failure::configuration(error.to_string()))?;
+                let (emulator, connection_string) = emulator_of(&event_hub)?;
                 Ok(Self { connection_string, event_hub, emulator: Some(emulator) })
             }
         }
@@ -154,6 +156,14 @@ impl Peer {
             }
         }
     }
+}
+
+/// An emulator with this event hub, and what leads to it.
+pub(super) fn emulator_of(event_hub: &str) -> Result<(Emulator, ConnectionString), Failure> {
+    let built = Emulator::builder().event_hub(event_hub, EMULATOR_PARTITIONS).build();
+    let emulator = built.map_err(|error| Failure::configuration(error.to_string()))?;
+    let parsed = ConnectionString::parse(&emulator.connection_string(Some(event_hub)));
+    Ok((emulator, parsed.map_err(|error| Failure::configuration(error.to_string()))?))
 }
 
 /// Errors to standard error; the result to standard output.

@@ -12,7 +12,7 @@ use crate::Options;
 use crate::wire::connection_string::{ConnectionString, EventHubNameError};
 use crate::wire::secret::{MASK, Secret, printable};
 
-use super::args::{CONNECTION_STRING_ADVICE, SendArgs, WhereTo};
+use super::args::{CONNECTION_STRING_ADVICE, WhereTo};
 use super::emulator::DEFAULT_EVENT_HUB;
 use super::failure::Failure;
 use super::{output, ways};
@@ -58,12 +58,12 @@ impl Destination {
 }
 
 /// Reads everything that says where to. Nothing is connected yet.
-pub(super) fn destination(args: &SendArgs) -> Result<Destination, Failure> {
-    if !args.emulator {
-        let Network { connection_string, event_hub, source } = network(&args.to)?;
+pub(super) fn destination(to: &WhereTo, is_emulator: bool) -> Result<Destination, Failure> {
+    if !is_emulator {
+        let Network { connection_string, event_hub, source } = network(to)?;
         return Ok(Destination::Network { connection_string: Box::new(connection_string), event_hub, source });
     }
-    Ok(Destination::Emulator { event_hub: local_event_hub(&args.to)? })
+    Ok(Destination::Emulator { event_hub: local_event_hub(to)? })
 }
 
 /// The event hub of an emulator in this process, or of what stands in for one.

@@ -260,6 +260,19 @@ impl Cbs {
         now.checked_add(span.mul_f64(1.0 - self.random.next() / 20.0).max(RENEWAL_FLOOR))
     }
 
+    /// So much time went by that `now` does not know of.
+    pub(super) fn catch_up(&mut self, unseen: Duration) {
+        for state in self.audiences.values_mut() {
+            state.renew_at = state.renew_at.map(|at| at.checked_sub(unseen).unwrap_or(at));
+        }
+    }
+
+    /// Whether a token that the hub took has ended.
+    pub(super) fn has_expired(&self, wall_now: SystemTime) -> bool {
+        let has_expired = |token: &Token| token.expires_at.is_some_and(|at| at <= wall_now);
+        self.audiences.values().filter(|state| state.granted).filter_map(|state| state.token.as_ref()).any(has_expired)
+    }
+
     /// When [`take_time`](Self::take_time) has something to do.
     pub(super) fn next_wake(&self) -> Option<Instant> {
         let renewal = self.audiences.values().filter(|state| state.granted).filter_map(|state| state.renew_at).min();

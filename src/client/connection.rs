@@ -11,7 +11,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::credential::{OfConnectionString, TokenSource};
 use super::deadline::Deadline;
-use super::driver::{AttachRequest, Attached, BoxStream, Command, Connector, Driver, LinkTerms, Settings, SlotId};
+use super::driver::{
+    AttachRequest, Attached, BoxStream, Command, Connector, Driver, LinkTerms, Settings, SlotId, Slumber, WakeRequest,
+};
 use super::error::{Error, Step};
 use super::memory::Memory;
 use super::options::Options;
@@ -242,6 +244,20 @@ impl Connection {
     /// [`SendError::Unknown`](super::SendError::Unknown) or `NotSent` for its own caller.
     pub fn abort(&self) {
         let _ = self.inner.ask(Command::Abort);
+    }
+
+    /// For an owner that has not driven the connection for a while: takes what came meanwhile, and makes the connection anew
+    /// if it is lost, or cannot have lasted; once. `Ok` when it is there, or is on its way because its hub asked for time.
+    pub(crate) async fn wake(&self, slumber: Slumber) -> Result<(), Error> {
+        let (reply, told) = oneshot::channel();
+        self.inner.ask(Command::Wake(WakeRequest { slumber, reply }))?;
+        told.await.unwrap_or_else(|_| Err(self.inner.cause()))
+    }
+
+    /// Whether nothing will bring it back.
+    #[cfg(feature = "algorithm")]
+    pub(crate) fn is_over(&self) -> bool {
+        self.inner.commands.is_closed()
     }
 
     /// What has been sent, accepted and lost so far.

@@ -6,6 +6,7 @@ mod line;
 mod links;
 mod receiving;
 mod sending;
+mod waking;
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -36,6 +37,9 @@ pub(super) use links::{AttachRequest, Attached, LinkTerms, ReceiverTerms, SlotId
 use receiving::Arrivals;
 use sending::Sends;
 pub(super) use sending::{SendRequest, Settlement, Told};
+pub(crate) use waking::Slumber;
+pub(super) use waking::WakeRequest;
+use waking::Waking;
 
 /// Commands taken in a row before the stream gets its turn: many, since what they send leaves in one write.
 const COMMANDS_IN_A_ROW: usize = 128;
@@ -51,6 +55,7 @@ pub(super) enum Command {
         reply: oneshot::Sender<()>,
     },
     Ask(Box<AskRequest>),
+    Wake(WakeRequest),
     /// A receiver has taken so many events, and can take as many more.
     Credit {
         slot: SlotId,
@@ -114,6 +119,7 @@ pub(super) struct Driver {
     sends: Sends,
     detaching: BTreeMap<LinkId, oneshot::Sender<()>>,
     arrivals: Arrivals,
+    waking: Waking,
     closing: Option<Closing>,
     ended: bool,
 }
@@ -126,6 +132,8 @@ enum Woken {
     Engine,
     Connected(Result<BoxStream, Error>),
     Verdict(Verdict),
+    /// An owner that slept waits, and all that came meanwhile has been taken.
+    Caught,
 }
 
 impl Driver {
@@ -163,6 +171,7 @@ impl Driver {
             sends: Sends::default(),
             detaching: BTreeMap::new(),
             arrivals: Arrivals::default(),
+            waking: Waking::default(),
             closing: None,
             ended: false,
         }
@@ -176,6 +185,7 @@ impl Driver {
                 Woken::Abandoned => self.close(Deadline::after(self.close_timeout()), None),
                 Woken::Connected(result) => self.on_connected(result),
                 Woken::Verdict(verdict) => self.on_verdict(verdict),
+                Woken::Caught => self.on_caught_up(),
                 Woken::Engine => {}
             }
             self.take_events();
@@ -225,10 +235,10 @@ impl Driver {
         {
             return Poll::Ready(Woken::Connected(result));
         }
-        if self.line.is_up() {
-            self.pump.poll(cx, wake).map(|()| Woken::Engine)
-        } else {
-            self.pump.poll_wake(cx, wake).map(|()| Woken::Engine)
+        let polled = if self.line.is_up() { self.pump.poll(cx, wake) } else { self.pump.poll_wake(cx, wake) };
+        match polled {
+            Poll::Pending if self.waking.is_asked() => Poll::Ready(Woken::Caught),
+            polled => polled.map(|()| Woken::Engine),
         }
     }
 
@@ -254,6 +264,7 @@ impl Driver {
             Command::Send(request) => self.on_send(request, now),
             Command::Flush { slot, reply } => self.sends.flush(slot, reply),
             Command::Ask(request) => self.on_ask(*request),
+            Command::Wake(request) => self.on_wake(request),
             Command::Credit { slot, taken } => self.on_credit(slot, taken),
             Command::Forget(key) => self.on_forget(key),
             Command::Detach { slot, reply } => self.on_detach(slot, reply),
@@ -306,6 +317,7 @@ impl Driver {
                 Command::Attach(request) => request.end(Err(cause.clone())),
                 Command::Send(request) => self.refuse(request, cause.clone()),
                 Command::Ask(request) => request.end(Err(cause.clone())),
+                Command::Wake(request) => request.end(Err(cause.clone())),
                 Command::Close { reply, .. } | Command::Flush { reply, .. } => drop(reply.send(())),
                 Command::Forget(_) | Command::Detach { .. } | Command::Credit { .. } | Command::Abort => {}
             }

@@ -324,6 +324,18 @@ pub enum Error {
         /// Which limit.
         what: String,
     },
+    /// A blocking call where blocking would stop a runtime, and everything on it.
+    #[error(
+        "a blocking call inside of an async task would stop its runtime; await hubwire's async calls there, or make this \
+         one in `spawn_blocking` or on a thread of its own"
+    )]
+    InsideTask,
+    /// The system has nothing left for a runtime: descriptors, most likely.
+    #[error("cannot start: {source}; close what is not needed, or allow this process more")]
+    NoRuntime {
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
     /// This side closed the connection or the sender.
     #[error("closed by this side; open a new connection, or make a new sender")]
     ShutDown,
@@ -380,6 +392,8 @@ impl Error {
             | Self::KeyOnPartition
             | Self::CannotOpen { .. }
             | Self::CannotAttach { .. }
+            | Self::InsideTask
+            | Self::NoRuntime { .. }
             | Self::ShutDown => Fault::Caller,
             Self::Closed { condition, .. } if is_callers(condition) => Fault::Caller,
             _ => Fault::Peer,

@@ -27,6 +27,7 @@ pub use connection::Connection;
 pub use credential::{TokenError, TokenFuture, TokenSource};
 #[cfg(feature = "cli")]
 pub(crate) use driver::BoxStream;
+pub(crate) use driver::Slumber;
 pub use error::{Error, Fault, Scope, SendError, Step};
 #[cfg(feature = "trace")]
 pub(crate) use error::{request_advice, status_advice};
@@ -38,4 +39,4 @@ pub use sender::{Accepted, Sender, Ticket};
 pub use status::{ConnectionEvent, Counters};
 #[cfg(feature = "cli")]
 pub(crate) use transport::Probe;
-pub use ways::{Authorization, Handshake, Roots, Transport};
+pub use ways::{Authorization, Handshake, NameLookup, Roots, Transport};

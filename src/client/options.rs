@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::credential::TokenSource;
 use super::retry::Retry;
 use super::status::{ConnectionEvent, Observer};
-use super::ways::Ways;
+use super::ways::{NameLookup, Ways};
 use crate::clock;
 
 /// What becomes of a sender's link that the hub detached because nothing was sent for long.
@@ -31,16 +31,16 @@ pub enum IdleLinks {
 /// ```
 #[derive(Clone)]
 pub struct Options {
-    pub(super) open_timeout: Duration,
-    pub(super) send_timeout: Duration,
-    pub(super) close_timeout: Duration,
+    pub(crate) open_timeout: Duration,
+    pub(crate) send_timeout: Duration,
+    pub(crate) close_timeout: Duration,
     pub(super) idle_timeout: Duration,
     pub(super) token_ttl: Duration,
     pub(super) container_id: Option<String>,
     pub(super) user_agent: Option<String>,
     pub(super) root_certificates_pem: Vec<Vec<u8>>,
     pub(super) ways: Ways,
-    pub(super) wall_clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    pub(crate) wall_clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     /// It is not the system's.
     pub(super) has_own_clock: bool,
     pub(super) retry: Retry,
@@ -152,6 +152,14 @@ impl Options {
     pub fn wall_clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.wall_clock = Arc::new(now);
         self.has_own_clock = true;
+        self
+    }
+}
+
+impl Options {
+    /// The same for an owner that has one thread, unless they say otherwise.
+    pub(crate) fn on_one_thread(mut self) -> Self {
+        self.ways.name_lookup.get_or_insert(NameLookup::SameThread);
         self
     }
 }

@@ -171,6 +171,11 @@ impl Publisher {
         Ok(Self { shared: Arc::new(shared), connections, event_hub: event_hub.to_owned(), partition_ids })
     }
 
+    /// Those that its batches go over.
+    pub(crate) fn connections(&self) -> &[Connection] {
+        &self.connections
+    }
+
     /// Takes an event; the hub chooses its partition. It waits while as much is held as
     /// [`PublisherOptions::max_held_bytes`] allows, or the window of the connections is full, within
     /// [`Options::send_timeout`].

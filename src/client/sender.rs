@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -125,7 +126,15 @@ impl Sender {
     /// A batch of which nothing has left yet does not leave any more. One that has left stays on its way; whether the
     /// hub stored it will not be known. The sender stays usable.
     pub async fn send(&self, batch: Batch) -> Result<Accepted, SendError> {
-        self.hand_over(batch, Patience::Waits).await?.or_forget().await
+        self.send_within(batch, self.send_timeout()).await
+    }
+
+    /// The same, within a time of your own.
+    ///
+    /// # Cancel
+    /// As of [`send`](Self::send).
+    pub async fn send_within(&self, batch: Batch, limit: Duration) -> Result<Accepted, SendError> {
+        self.hand_over(batch, Patience::Waits, limit).await?.or_forget().await
     }
 
     /// The same, but when the window is full it does not wait for room: the batch comes back at once, as
@@ -134,7 +143,7 @@ impl Sender {
     /// # Cancel
     /// As of [`send`](Self::send).
     pub async fn try_send(&self, batch: Batch) -> Result<Accepted, SendError> {
-        self.hand_over(batch, Patience::None).await?.or_forget().await
+        self.hand_over(batch, Patience::None, self.send_timeout()).await?.or_forget().await
     }
 
     /// Hands `batch` over as soon as there is room in the window, and does not wait for its outcome: that is the
@@ -169,7 +178,7 @@ impl Sender {
     /// # }
     /// ```
     pub async fn enqueue(&self, batch: Batch) -> Result<Ticket, SendError> {
-        self.hand_over(batch, Patience::AndLetsWrite).await
+        self.hand_over(batch, Patience::AndLetsWrite, self.send_timeout()).await
     }
 
     /// Waits until every batch that was handed over before has its outcome, whoever waits for that. What is handed over
@@ -185,11 +194,15 @@ impl Sender {
         }
     }
 
-    async fn hand_over(&self, batch: Batch, patience: Patience) -> Result<Ticket, SendError> {
+    fn send_timeout(&self) -> Duration {
+        self.hold.connection.options.send_timeout
+    }
+
+    async fn hand_over(&self, batch: Batch, patience: Patience, limit: Duration) -> Result<Ticket, SendError> {
         if let Some(cause) = self.local_fault(&batch) {
             return Err(SendError::NotSent { batch, cause });
         }
-        let deadline = Deadline::after(self.hold.connection.options.send_timeout);
+        let deadline = Deadline::after(limit);
         let (place, turn) = match self.place(batch.encoded_len(), deadline, patience).await {
             Ok(place) => place,
             Err(cause) => return Err(SendError::NotSent { batch, cause }),
@@ -304,11 +317,23 @@ impl Ticket {
         !self.outcome.is_empty()
     }
 
+    /// The outcome, if it has come, for a caller that may not wait for it because of `cause`.
+    #[allow(clippy::result_large_err, reason = "see `settled`")]
+    pub(crate) fn told_or_unknown(mut self, cause: Error) -> Result<Accepted, SendError> {
+        let message = self.message.take().expect("an outcome is told once");
+        let settlement = self.outcome.try_recv().map_or(Settlement::Unknown(cause), of_told);
+        settled(message, settlement, &self.hold.connection.memory)
+    }
+
     /// The same, for a caller whose going away is to be heeded.
     fn or_forget(mut self) -> Self {
         self.forgets = true;
         self
     }
+}
+
+fn of_told(told: Told) -> Settlement {
+    told.map_or(Settlement::Accepted, |failed| *failed)
 }
 
 impl Future for Ticket {
@@ -320,11 +345,7 @@ impl Future for Ticket {
         let told = ready!(Pin::new(&mut self.outcome).poll(cx));
         let message = self.message.take().expect("an outcome is told once");
         // No answer: the connection's task was torn down with its runtime.
-        let settlement = match told {
-            Ok(None) => Settlement::Accepted,
-            Ok(Some(failed)) => *failed,
-            Err(_) => Settlement::Unknown(self.hold.connection.cause()),
-        };
+        let settlement = told.map_or_else(|_| Settlement::Unknown(self.hold.connection.cause()), of_told);
         Poll::Ready(settled(message, settlement, &self.hold.connection.memory))
     }
 }

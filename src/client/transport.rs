@@ -13,7 +13,7 @@ mod upgrade;
 mod way;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 use super::deadline::Deadline;
 use super::driver::BoxStream;
 use super::error::{Error, Step};
-use super::ways::Transport;
+use super::ways::{NameLookup, Transport};
 pub(super) use endpoint::{CustomEndpoint, Endpoint};
 #[cfg(feature = "cli")]
 pub(crate) use probe::Probe;
@@ -35,9 +35,9 @@ pub(super) use way::Way;
 /// Cancel: nothing is left behind.
 pub(super) async fn connect(way: &Way, deadline: Deadline) -> Result<BoxStream, Error> {
     let Some(proxy) = &way.proxy else {
-        return secure(way, dial(&way.endpoint, deadline).await?, deadline).await;
+        return secure(way, dial(way, &way.endpoint, deadline).await?, deadline).await;
     };
-    let tcp = dial(proxy.address(), deadline).await?;
+    let tcp = dial(way, proxy.address(), deadline).await?;
     let tunnel = proxy.tunnel(tcp, &way.endpoint, deadline).await?;
     secure(way, tunnel, deadline).await
 }
@@ -65,16 +65,21 @@ where
     }
 }
 
-async fn dial(endpoint: &Endpoint, deadline: Deadline) -> Result<TcpStream, Error> {
-    let addresses = resolve(endpoint, deadline).await?;
+async fn dial(way: &Way, endpoint: &Endpoint, deadline: Deadline) -> Result<TcpStream, Error> {
+    let addresses = resolve(endpoint, way.name_lookup, deadline).await?;
     dial_one_of(endpoint, &addresses, deadline).await
 }
 
-async fn resolve(endpoint: &Endpoint, deadline: Deadline) -> Result<Vec<SocketAddr>, Error> {
+async fn resolve(endpoint: &Endpoint, lookup: NameLookup, deadline: Deadline) -> Result<Vec<SocketAddr>, Error> {
     let failed = |source: io::Error| Error::Resolve { host: endpoint.host.clone(), source: Arc::new(source) };
-    let lookup = tokio::net::lookup_host((endpoint.bare_host(), endpoint.port));
-    let found = deadline.limit(Step::Resolve, lookup).await?.map_err(failed)?;
-    let addresses: Vec<SocketAddr> = found.collect();
+    let name = (endpoint.bare_host(), endpoint.port);
+    let lookup = async {
+        match lookup {
+            NameLookup::OwnThread => Ok(tokio::net::lookup_host(name).await?.collect()),
+            NameLookup::SameThread => Ok(name.to_socket_addrs()?.collect()),
+        }
+    };
+    let addresses: Vec<SocketAddr> = deadline.limit(Step::Resolve, lookup).await?.map_err(failed)?;
     if addresses.is_empty() {
         return Err(failed(io::Error::new(io::ErrorKind::NotFound, "the name has no address")));
     }

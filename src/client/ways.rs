@@ -67,6 +67,19 @@ pub enum Roots {
     Given,
 }
 
+/// Where names are looked up, and the platform's roots read. The system's resolver blocks its thread, and takes no deadline:
+/// it gives up by its own rules (`/etc/resolv.conf`: 5 s, twice for each server, unless that says otherwise).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NameLookup {
+    /// On a thread of the runtime's, which ends 10 s later: nothing else waits for it, and it ends in time for whoever asked.
+    #[default]
+    OwnThread,
+    /// On the thread that asks, which does nothing else meanwhile: for hosts where one thread is all there may be. The
+    /// deadline is looked at when the resolver is done. [`blocking`](crate::blocking) does it so unless it is told.
+    SameThread,
+}
+
 /// What the options say of the way. Texts are read when they are given, and what is wrong with them is told when a
 /// connection is opened.
 #[derive(Clone, Default)]
@@ -77,6 +90,8 @@ pub(super) struct Ways {
     pub(super) roots: Roots,
     pub(super) handshake: Handshake,
     pub(super) authorization: Authorization,
+    /// Unless whoever connects knows better.
+    pub(super) name_lookup: Option<NameLookup>,
     #[cfg(feature = "tls")]
     pub(super) rustls_config: Option<std::sync::Arc<tokio_rustls::rustls::ClientConfig>>,
 }
@@ -102,6 +117,14 @@ impl Options {
     #[must_use]
     pub fn authorization(mut self, authorization: Authorization) -> Self {
         self.ways.authorization = authorization;
+        self
+    }
+
+    /// Where names are looked up. Default [`NameLookup::OwnThread`], and [`NameLookup::SameThread`] in
+    /// [`blocking`](crate::blocking). An address in the place of a name is not looked up at all.
+    #[must_use]
+    pub fn name_lookup(mut self, name_lookup: NameLookup) -> Self {
+        self.ways.name_lookup = Some(name_lookup);
         self
     }
 

@@ -561,6 +561,16 @@ impl Connection {
         }
     }
 
+    /// When the peer was last heard.
+    pub(crate) fn last_received(&self) -> Instant {
+        self.last_received
+    }
+
+    /// How long the peer bears our silence, as far as its open says.
+    pub(crate) fn peer_patience(&self) -> Option<Duration> {
+        self.heartbeat_every.map(|half| half * 2)
+    }
+
     fn heartbeat_due(&self) -> Option<Instant> {
         if self.phase != Phase::Opened || !self.shared.out.is_empty() {
             // What waits to be written will do as a sign of life.

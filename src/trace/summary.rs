@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::dialogue::Direction;
-use super::words::{counted, size, time};
+use crate::words::{counted, size, time};
 
 /// Links that are counted each by its name; more go together.
 const MAX_LINKS: usize = 64;

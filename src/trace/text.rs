@@ -7,10 +7,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::dialogue::{Direction, Message, Notes, Record, Refusal, Reply, Request, Said, Settled};
 use super::performative::{self as code, Composite};
 use super::summary::Summary;
-use super::words::{counted, size, time};
 use crate::client::first_bytes;
 use crate::wire::condition::Recovery;
 use crate::wire::value::Value;
+use crate::words::{counted, size, time};
 
 /// Characters of a text of the peer's that are shown.
 const MAX_TEXT_LEN: usize = 1_024;

@@ -301,6 +301,7 @@ async fn errors_of_the_client_show_no_secret() {
     let nobody = ConnectionString::of_namespace("localhost").expect("a host");
     let opened = Connection::open_over(builder().build().expect("built").connect(), &nobody, &options()).await;
     seen.note(&opened.expect("opens").sender(HUB).await.expect_err("no credential"));
+    seen.note(&hubwire::blocking::Connection::open(&refused, &Options::default()).expect_err("inside of a task"));
     full_window(&mut seen, &mut sent).await;
     echoes(&mut seen).await;
     let not_had = [
@@ -313,6 +314,8 @@ async fn errors_of_the_client_show_no_secret() {
         "Resolve",
         "Tls",
         "TlsMissing",
+        // A system without a descriptor left.
+        "NoRuntime",
         // A hub that releases messages, and one that refuses ANONYMOUS after it has offered it.
         "Released",
         "SaslRefused",

@@ -296,6 +296,45 @@ async fn of_the_emulator(emulator: &Emulator) -> Shown {
     ]
 }
 
+/// The calls without `async`, and the algorithm, over one emulator.
+fn of_the_small_hosts(emulator: &Emulator) -> Shown {
+    use hubwire::algorithm::{Algorithm, Elements, ErrorType, Failure, Input, handler};
+    let [with_key, with_token] = connection_strings();
+    let mut shown_types = vec![
+        ("Elements", shown(&Elements::Json)),
+        ("ErrorType", shown(&ErrorType::Input)),
+        ("Failure", shown(&Failure::new(ErrorType::Input, "wrong"))),
+        ("Input", shown(&Input::Text(token())) + &shown(&Input::Binary(KEY.into()))),
+        ("ByteVec", shown(&handler::ByteVec(KEY.into()))),
+        ("Process", shown(&handler::Process::new())),
+        ("ProcessError", shown(&handler::ProcessError::Request(std::io::ErrorKind::NotFound.into()))),
+        ("Answer", shown(&handler::Answer::of(&token()))),
+        ("NameLookup", shown(&hubwire::NameLookup::SameThread)),
+    ];
+    for text in [with_key, with_token] {
+        let to = ConnectionString::parse(&text).expect("well-formed");
+        let open = {
+            let emulator = emulator.clone();
+            move |to: &ConnectionString, options: &Options| {
+                let emulator = emulator.clone();
+                let connect = move || std::future::ready(Ok(emulator.connect()));
+                hubwire::blocking::Connection::open_with(connect, to, options)
+            }
+        };
+        let connection = open(&to, &Options::default()).expect("opens");
+        let sender = connection.sender(HUB).expect("authorized");
+        shown_types.push(("Ticket", shown(&sender.enqueue(batch_of(sender.batch(), ["event"])).expect("room"))));
+        shown_types.extend([("Connection", shown(&connection)), ("Sender", shown(&sender))]);
+        let input = Input::json(r#"{"events": ["event"]}"#);
+        let Input::Json(json) = &input else { panic!("JSON") };
+        shown_types.push(("Json", shown(json)));
+        let mut algorithm = Algorithm::new(to, HUB).expect("a name").open_by(open);
+        shown_types.push(("Reply", shown(&algorithm.apply(&input).expect("accepted"))));
+        shown_types.push(("Algorithm", shown(&algorithm)));
+    }
+    shown_types
+}
+
 #[tokio::test]
 async fn no_public_type_shows_a_secret() {
     let emulator = builder().build().expect("it can be built");
@@ -304,6 +343,8 @@ async fn no_public_type_shows_a_secret() {
     shown_types.extend(of_the_bench(&emulator).await);
     shown_types.extend(of_the_emulator(&emulator).await);
     shown_types.extend(activities().await);
+    let small_hosts = tokio::task::spawn_blocking(move || of_the_small_hosts(&emulator));
+    shown_types.extend(small_hosts.await.expect("no panic"));
     for (name, text) in &shown_types {
         assert_clean(name, text);
     }

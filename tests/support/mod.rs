@@ -1,6 +1,7 @@
 //! What the tests of client and emulator share.
 #![allow(dead_code, unreachable_pub, reason = "each test file takes what it needs")]
 
+pub mod road;
 pub mod stage;
 
 use std::time::{Duration, SystemTime};

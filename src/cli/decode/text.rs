@@ -5,12 +5,12 @@ use std::io::{self, Write};
 use std::ops::Range;
 
 use super::super::json::rfc3339;
-use super::super::report::counted;
 use super::unit::{Origin, Time, Unit};
 use crate::wire::dissect::Node;
 use crate::wire::event::MessageId;
 use crate::wire::secret::MASK;
 use crate::wire::value::Value;
+use crate::words::counted;
 
 /// Characters or bytes of a value that are shown; `--output json` shows all.
 const MAX_SHOWN: usize = 256;

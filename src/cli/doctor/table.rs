@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use super::certificate::Certificate;
 use super::step::{Row, Status, Step};
 use super::verdict::said_of;
-use crate::cli::{output, report};
+use crate::cli::output;
+use crate::words;
 use crate::{Error, clock};
 
 /// What takes the cursor back and wipes the line.
@@ -114,6 +115,6 @@ impl Table {
 }
 
 fn line(row: &Row) -> String {
-    let elapsed = if row.elapsed == Duration::ZERO { String::new() } else { report::time(row.elapsed) };
+    let elapsed = if row.elapsed == Duration::ZERO { String::new() } else { words::time(row.elapsed) };
     format!("{:<4}  {:<13} {:>9}  {}", row.status.mark(), row.step.name(), elapsed, row.detail)
 }

@@ -8,10 +8,10 @@ use super::object::Object;
 use super::voice::Voice;
 use crate::cli::args::EmulatorArgs;
 use crate::cli::output;
-use crate::cli::report::{counted, size};
 use crate::cli::rule::RuleArg;
 use crate::emulator::{Emulator, Listening, Transport};
 use crate::wire::connection_string::ConnectionString;
+use crate::words::{counted, size};
 
 /// What it serves, its limits, how to connect, where to look, and the line that scripts wait for.
 pub(super) fn introduce(voice: Voice, args: &EmulatorArgs, doors: &Doors) {

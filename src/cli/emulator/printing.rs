@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cli::failure::{Failure, Kind};
-use crate::cli::report::counted;
 use crate::cli::signal::Signals;
 use crate::cli::{json, output};
 use crate::emulator::Emulator;
+use crate::words::counted;
 
 /// Lines that wait to be printed.
 const QUEUE_LEN: usize = 64;

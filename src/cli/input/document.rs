@@ -1,16 +1,14 @@
-//! The form `{"events": ["...", "..."]}`: telling it from lines, and reading it.
+//! The form `{"events": ["...", "..."]}`: telling it from lines, and reading all of it.
 
 use std::cell::Cell;
-use std::fmt;
 use std::io::{self, BufReader, Cursor, Read};
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer};
 
 use crate::cli::args::Format;
 use crate::cli::failure::Failure;
+use crate::document::{self, Reader, Take};
 
-/// The member that makes an object a document.
-const EVENTS: &str = "events";
 /// Bytes of a document. Lines have no such limit.
 const MAX_LEN: usize = 256 << 20;
 const READ_LEN: usize = 64 * 1024;
@@ -23,29 +21,17 @@ pub(super) enum Detected {
 }
 
 /// A parsed document.
-#[derive(Debug, Default, PartialEq)]
 pub(super) struct Document {
-    /// What `events` holds; the error says what is wrong with it.
-    events: Option<Result<Vec<String>, String>>,
-    other_members: Vec<String>,
-    /// What it is, if no object.
-    other_kind: Option<&'static str>,
+    read: document::Document<String>,
+    events: Vec<String>,
 }
 
 impl Document {
     /// The bodies, and what is odd.
     pub(super) fn into_events(self) -> Result<(Vec<String>, Vec<String>), Failure> {
-        const SHAPE: &str = r#"{"events": ["...", "..."]}"#;
-        if let Some(kind) = self.other_kind {
-            return Err(Failure::input(format!("expected an object {SHAPE}, got {kind}")));
-        }
-        let missing = || Failure::input(format!("the object has no member `events`; expected {SHAPE}"));
-        let events = self.events.ok_or_else(missing)?.map_err(Failure::input)?;
-        if events.is_empty() {
-            return Err(Failure::input("events: no events, the array is empty"));
-        }
+        let (_, other_members) = self.read.into_count().map_err(Failure::input)?;
         let ignored = |name| format!("member `{name}` beside `events` is ignored");
-        Ok((events, self.other_members.into_iter().map(ignored).collect()))
+        Ok((self.events, other_members.into_iter().map(ignored).collect()))
     }
 }
 
@@ -100,11 +86,13 @@ fn first_byte(tee: &mut impl Read) -> Result<Option<u8>, Failure> {
 /// Reads an object. Unless it is known to be a document by then, nothing behind it is read.
 fn parse(input: impl Read, is_document: &Cell<bool>) -> serde_json::Result<Document> {
     let mut json = serde_json::Deserializer::from_reader(input);
-    let document = json.deserialize_any(DocumentVisitor { is_document })?;
+    let mut texts = Texts::default();
+    let reader = Reader { taker: &mut texts, is_document, at: &Cell::default() };
+    let read = reader.deserialize(&mut json)?;
     if is_document.get() {
         json.end()?;
     }
-    Ok(document)
+    Ok(Document { read, events: texts.0 })
 }
 
 /// Remembers what it reads, for as long as it may have to be read again.
@@ -138,155 +126,20 @@ impl<R: Read> Read for Tee<'_, R> {
     }
 }
 
-struct DocumentVisitor<'a> {
-    /// Set as soon as a member `events` is seen.
-    is_document: &'a Cell<bool>,
-}
+/// Takes each text as it is.
+#[derive(Default)]
+struct Texts(Vec<String>);
 
-impl<'de> Visitor<'de> for DocumentVisitor<'_> {
-    type Value = Document;
+impl<'de> Take<'de> for Texts {
+    type Fault = String;
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object with a member `events`")
+    fn wanted(&self) -> &'static str {
+        "strings"
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
-        let mut document = Document::default();
-        while let Some(name) = map.next_key::<String>()? {
-            if name != EVENTS {
-                map.next_value::<IgnoredAny>()?;
-                document.other_members.push(name);
-                continue;
-            }
-            self.is_document.set(true);
-            let events = map.next_value_seed(Events)?;
-            let is_second = document.events.is_some();
-            document.events = Some(if is_second { Err("`events` is there twice".to_owned()) } else { events });
-        }
-        Ok(document)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Document, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(other("an array"))
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Document, E> {
-        Ok(other("a string"))
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Document, E> {
-        Ok(other("a boolean"))
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Document, E> {
-        Ok(other("a number"))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Document, E> {
-        Ok(other("a number"))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Document, E> {
-        Ok(other("a number"))
-    }
-
-    fn visit_unit<E>(self) -> Result<Document, E> {
-        Ok(other("null"))
-    }
-}
-
-fn other(kind: &'static str) -> Document {
-    Document { other_kind: Some(kind), ..Document::default() }
-}
-
-/// The value of `events`.
-struct Events;
-
-impl<'de> DeserializeSeed<'de> for Events {
-    type Value = Result<Vec<String>, String>;
-
-    fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<Self::Value, D::Error> {
-        Ok(match value.deserialize_any(ElementVisitor)? {
-            Element::Array(events) => events,
-            Element::String(_) => Err("events: expected an array of strings, got a string".to_owned()),
-            Element::Other(kind) => Err(format!("events: expected an array of strings, got {kind}")),
-        })
-    }
-}
-
-/// Any JSON value, as far as it matters here.
-enum Element {
-    String(String),
-    Array(Result<Vec<String>, String>),
-    Other(&'static str),
-}
-
-impl<'de> serde::Deserialize<'de> for Element {
-    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
-        value.deserialize_any(ElementVisitor)
-    }
-}
-
-struct ElementVisitor;
-
-impl<'de> Visitor<'de> for ElementVisitor {
-    type Value = Element;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Element, E> {
-        Ok(Element::String(text.to_owned()))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Element, E> {
-        Ok(Element::String(text))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Element, A::Error> {
-        let mut events = Ok(Vec::new());
-        for index in 0_u64.. {
-            let Some(element) = seq.next_element()? else { break };
-            let kind = match (element, &mut events) {
-                (Element::String(text), Ok(texts)) => {
-                    texts.push(text);
-                    continue;
-                }
-                // The first fault is told; the rest is read past.
-                (_, Err(_)) => continue,
-                (Element::Array(_), Ok(_)) => "an array",
-                (Element::Other(kind), Ok(_)) => kind,
-            };
-            events = Err(format!("events[{index}]: expected a string, got {kind}"));
-        }
-        Ok(Element::Array(events))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Element, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Element::Other("an object"))
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Element, E> {
-        Ok(Element::Other("a boolean"))
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Element, E> {
-        Ok(Element::Other("a number"))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Element, E> {
-        Ok(Element::Other("a number"))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Element, E> {
-        Ok(Element::Other("a number"))
-    }
-
-    fn visit_unit<E>(self) -> Result<Element, E> {
-        Ok(Element::Other("null"))
+    fn take<D: Deserializer<'de>>(&mut self, index: u64, element: D) -> Result<Result<(), String>, D::Error> {
+        let taken = document::text(element, |text| self.0.push(text.to_owned()))?;
+        Ok(taken.map_err(|kind| format!("events[{index}]: expected a string, got {kind}")))
     }
 }
 

@@ -78,6 +78,13 @@ pub(super) struct Outage {
     pub(super) since: Instant,
 }
 
+impl Outage {
+    /// Whether the hub did not ask for time.
+    pub(super) fn may_hurry(&self) -> bool {
+        self.cause.minimum_wait().is_zero()
+    }
+}
+
 /// An engine of its own over `stream`.
 pub(super) fn pump(settings: &Settings, stream: BoxStream, now: Instant) -> Pump<BoxStream> {
     let engine = Engine::new(settings.config.clone(), now);
@@ -117,6 +124,7 @@ impl Driver {
         for slot in self.links.down() {
             self.seek(slot);
         }
+        self.waking.tell(&Ok(()));
     }
 
     /// The stream, or the connection over it, is gone. Outcomes follow.
@@ -132,6 +140,7 @@ impl Driver {
         let was_steady = matches!(self.line, Line::Open { since } if clock::now().duration_since(since) >= STEADY);
         self.attempts = if was_steady { 0 } else { self.attempts + 1 };
         self.cbs.halt();
+        self.waking.tell(&Err(cause.clone()));
         self.unauthorized.extend(self.management.take_all());
         if cause.is_idle() && self.is_quiet() {
             self.fall_asleep(cause.clone());
@@ -175,7 +184,7 @@ impl Driver {
     fn rest(&mut self, cause: Error) {
         let now = clock::now();
         let is_idle = cause.is_idle();
-        let wait = self.settings.options.retry.recovery_wait(self.attempts, cause.minimum_wait(), self.random.next());
+        let wait = self.recovery_wait(self.attempts, &cause);
         let event = ConnectionEvent::Lost {
             scope: Scope::Connection,
             address: String::new(),
@@ -200,6 +209,7 @@ impl Driver {
             }
             Err(error) if is_passing(&error) => {
                 self.attempts += 1;
+                self.waking.tell(&Err(error.clone()));
                 self.rest(error);
             }
             Err(error) => self.end_with(error),
@@ -217,7 +227,7 @@ impl Driver {
         }
     }
 
-    fn connect(&mut self) {
+    pub(super) fn connect(&mut self) {
         let Some(connector) = &self.settings.connector else { return };
         let deadline = Deadline::after(self.settings.options.open_timeout);
         self.line = Line::Connecting(connector(deadline));
@@ -259,6 +269,7 @@ impl Driver {
             request.end(Err(cause.clone()));
         }
         self.management.fail_all(&cause);
+        self.waking.end(&cause);
         self.end_links(&cause);
         self.detaching.clear();
     }

@@ -180,6 +180,12 @@ impl Links {
         self.ids(|slot| matches!(slot.state, State::Down))
     }
 
+    /// Those that rest, but for those whose hub asked for it.
+    pub(super) fn resting(&self) -> Vec<SlotId> {
+        let may_hurry = |slot: &Slot| slot.outage.as_ref().is_none_or(Outage::may_hurry);
+        self.ids(|slot| matches!(slot.state, State::Resting { .. }) && may_hurry(slot))
+    }
+
     pub(super) fn unauthorized(&self, audience: &str) -> Vec<SlotId> {
         self.ids(|slot| matches!(slot.state, State::Unauthorized) && slot.audience == audience)
     }
@@ -434,9 +440,8 @@ impl Driver {
             // Without a way to another one, the connection that is there is better than none.
             Recovery::Reconnect if self.settings.connector.is_some() => Plan::Reconnect,
             Recovery::RetryOnLink | Recovery::ReattachLink | Recovery::Reconnect => {
-                let minimum = cause.minimum_wait();
-                let retry = &self.settings.options.retry;
-                Plan::Rest(retry.recovery_wait(slot.attempts, minimum, self.random.next()))
+                let attempts = slot.attempts;
+                Plan::Rest(self.recovery_wait(attempts, cause))
             }
         }
     }

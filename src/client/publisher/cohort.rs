@@ -181,6 +181,17 @@ impl Failed {
     }
 }
 
+impl Receipt {
+    /// The outcome, if it has come, for a caller that may not wait for it.
+    pub(crate) fn told_or_abandoned(&self) -> Result<(), Undelivered> {
+        match &*self.cohort.state() {
+            State::Accepted => Ok(()),
+            State::Failed(failed) => Err(failed.tell(self.index)),
+            State::Abandoned | State::Pending(_) => Err(Undelivered::Abandoned),
+        }
+    }
+}
+
 impl Future for Receipt {
     type Output = Result<(), Undelivered>;
 

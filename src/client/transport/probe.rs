@@ -71,7 +71,7 @@ impl Probe {
 
     /// The addresses of what is dialled: the endpoint, or the proxy in front of it.
     pub(crate) async fn resolve(&self, limit: Duration) -> Result<Vec<SocketAddr>, Error> {
-        resolve(self.dialled(), Deadline::after(limit)).await
+        resolve(self.dialled(), self.way.name_lookup, Deadline::after(limit)).await
     }
 
     pub(crate) async fn dial(&self, address: SocketAddr, limit: Duration) -> Result<TcpStream, Error> {

@@ -20,6 +20,8 @@ use super::Endpoint;
 use crate::client::deadline::Deadline;
 use crate::client::error::{Error, Step};
 use crate::client::options::Options;
+#[cfg(feature = "platform-roots")]
+use crate::client::ways::NameLookup;
 use crate::client::ways::Roots;
 
 /// A configuration, and the name that the certificate has to be for.
@@ -93,7 +95,7 @@ async fn roots(options: &Options, deadline: Deadline) -> Result<RootCertStore, E
     let mut roots = match options.ways.roots {
         Roots::Bundled => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
         #[cfg(feature = "platform-roots")]
-        Roots::Platform => platform_roots(deadline).await?,
+        Roots::Platform => platform_roots(options.ways.name_lookup.unwrap_or_default(), deadline).await?,
         Roots::Given => RootCertStore::empty(),
     };
     let _ = deadline;
@@ -119,9 +121,14 @@ fn add(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), String> {
 
 /// Reading them may block: files, or a service of the system.
 #[cfg(feature = "platform-roots")]
-async fn platform_roots(deadline: Deadline) -> Result<RootCertStore, Error> {
-    let reading = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs);
-    let found = deadline.limit(Step::Tls, reading).await?.map_err(|error| setting("platform's roots", error))?;
+async fn platform_roots(lookup: NameLookup, deadline: Deadline) -> Result<RootCertStore, Error> {
+    let found = match lookup {
+        NameLookup::OwnThread => {
+            let reading = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs);
+            deadline.limit(Step::Tls, reading).await?.map_err(|error| setting("platform's roots", error))?
+        }
+        NameLookup::SameThread => rustls_native_certs::load_native_certs(),
+    };
     let mut roots = RootCertStore::empty();
     // There are always some that a strict reader does not take; one that is missed is an unknown issuer later.
     roots.add_parsable_certificates(found.certs);

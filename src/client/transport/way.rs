@@ -4,7 +4,7 @@ use super::{CustomEndpoint, Endpoint, Proxy};
 use crate::client::deadline::Deadline;
 use crate::client::error::Error;
 use crate::client::options::Options;
-use crate::client::ways::Transport;
+use crate::client::ways::{NameLookup, Transport};
 use crate::wire::connection_string::ConnectionString;
 
 /// Where to, through what, and what is spoken on the way.
@@ -14,6 +14,7 @@ pub(in crate::client) struct Way {
     pub(super) proxy: Option<Proxy>,
     pub(super) security: Security,
     pub(super) transport: Transport,
+    pub(super) name_lookup: NameLookup,
 }
 
 /// What is between the stream and whatever reads on the way.
@@ -33,7 +34,8 @@ impl Way {
         let (endpoint, tls) = destination(connection_string, options)?;
         let proxy = setting("HTTP proxy", options.ways.http_proxy.clone())?;
         let security = if tls { secured(&endpoint, options, deadline).await? } else { Security::Plain };
-        Ok(Self { endpoint, proxy, security, transport: options.ways.transport })
+        let name_lookup = options.ways.name_lookup.unwrap_or_default();
+        Ok(Self { endpoint, proxy, security, transport: options.ways.transport, name_lookup })
     }
 }
 

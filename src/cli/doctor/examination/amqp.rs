@@ -124,7 +124,7 @@ impl Examination<'_> {
             false => connection.sender(&self.network.event_hub).await,
         };
         let sender = self.end_link(Step::AttachSend, authorized, attached)?;
-        let max_len = crate::cli::report::size(sender.max_message_size().try_into().unwrap_or(u64::MAX));
+        let max_len = crate::words::size(sender.max_message_size().try_into().unwrap_or(u64::MAX));
         self.table.end(Step::AttachSend, Status::Ok, format!("may send; messages of up to {max_len}"));
         Ok(sender)
     }

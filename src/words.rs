@@ -1,4 +1,4 @@
-//! Numbers, as people read them.
+//! Counts, sizes and times, as people read them.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// Bytes, as people read them.
+/// Bytes.
 pub(crate) fn size(bytes: u64) -> String {
     let scaled = |unit: u64, name: &str| format!("{:.1} {name}", bytes as f64 / unit as f64);
     match bytes {
@@ -18,10 +18,15 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
-/// A span, as people read it.
+/// A span.
 pub(crate) fn time(elapsed: Duration) -> String {
     let millis = elapsed.as_secs_f64() * 1e3;
     if millis < 1_000.0 { format!("{millis:.1} ms") } else { format!("{:.2} s", millis / 1e3) }
+}
+
+/// A span in milliseconds, to a tenth.
+pub(crate) fn millis(elapsed: Duration) -> f64 {
+    (elapsed.as_secs_f64() * 1e4).round() / 10.0
 }
 
 #[cfg(test)]
@@ -35,5 +40,13 @@ mod tests {
         {
             assert_eq!(size(bytes), text);
         }
+    }
+
+    #[test]
+    fn times_are_in_the_unit_that_fits() {
+        for (micros, text) in [(0, "0.0 ms"), (3_140, "3.1 ms"), (999_949, "999.9 ms"), (61_500_000, "61.50 s")] {
+            assert_eq!(time(Duration::from_micros(micros)), text);
+        }
+        assert_eq!(millis(Duration::from_micros(3_140)), 3.1);
     }
 }

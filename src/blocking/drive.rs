@@ -1,0 +1,159 @@
+//! A runtime that is driven by its callers, and knows for how long nobody did.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Instant, SystemTime};
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use crate::client::Slumber;
+use crate::{Error, Options, clock};
+
+/// More than any budget that tokio gives a task, which is a byte.
+const MORE_THAN_A_BUDGET: usize = 256;
+
+/// See the module.
+pub(crate) struct Drive {
+    /// Until it is dropped.
+    runtime: Option<Runtime>,
+    wall_clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    watch: Mutex<Watch>,
+}
+
+/// Who drives, or since when nobody has.
+struct Watch {
+    drivers: usize,
+    since: Instant,
+    /// The same moment, as the world counts: a frozen process' own clock may stand still.
+    since_wall: SystemTime,
+}
+
+impl Drive {
+    /// # Errors
+    /// As [`enter`](Self::enter); [`Error::NoRuntime`].
+    pub(crate) fn start(options: &Options) -> Result<Self, Error> {
+        refuse_inside_task()?;
+        let built = Builder::new_current_thread().enable_io().enable_time().build();
+        let runtime = built.map_err(|error| Error::NoRuntime { source: Arc::new(error) })?;
+        let wall_clock = options.wall_clock.clone();
+        let watch = Watch { drivers: 0, since: clock::now(), since_wall: wall_clock() };
+        Ok(Self { runtime: Some(runtime), wall_clock, watch: Mutex::new(watch) })
+    }
+
+    /// Takes the wheel.
+    ///
+    /// # Errors
+    /// [`Error::InsideTask`].
+    pub(crate) fn enter(&self) -> Result<Driving<'_>, Error> {
+        refuse_inside_task()?;
+        let mut watch = self.watch();
+        let now = clock::now();
+        let slumber = if watch.drivers == 0 {
+            let (own, worlds) = (now - watch.since, (self.wall_clock)().duration_since(watch.since_wall));
+            Slumber { since: watch.since, span: own.max(worlds.unwrap_or_default()) }
+        } else {
+            Slumber { since: now, span: std::time::Duration::ZERO }
+        };
+        watch.drivers += 1;
+        Ok(Driving { drive: self, slumber })
+    }
+
+    fn watch(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Drive {
+    fn drop(&mut self) {
+        // Without waiting: it may be dropped where that is not allowed.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl fmt::Debug for Drive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Drive").finish_non_exhaustive()
+    }
+}
+
+/// A caller that drives.
+pub(crate) struct Driving<'a> {
+    drive: &'a Drive,
+    /// How long nobody had.
+    pub(crate) slumber: Slumber,
+}
+
+impl Driving<'_> {
+    /// Drives until `work` is done.
+    pub(crate) fn run<F: Future>(&self, work: F) -> F::Output {
+        self.drive.runtime.as_ref().expect("it is there until it is dropped").block_on(work)
+    }
+}
+
+impl Drop for Driving<'_> {
+    fn drop(&mut self) {
+        let mut watch = self.drive.watch();
+        watch.drivers -= 1;
+        (watch.since, watch.since_wall) = (clock::now(), (self.drive.wall_clock)());
+    }
+}
+
+fn refuse_inside_task() -> Result<(), Error> {
+    if Handle::try_current().is_ok() && is_inside_task() { Err(Error::InsideTask) } else { Ok(()) }
+}
+
+/// Whether a runtime polls on this thread. Tokio gives what it polls a budget, and none to a thread of its own that may block:
+/// one that can be used up is a task's. It is, which makes that task yield soon, as it should.
+fn is_inside_task() -> bool {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut is_left = || match tokio::task::coop::poll_proceed(&mut cx) {
+        Poll::Ready(step) => {
+            step.made_progress();
+            true
+        }
+        Poll::Pending => false,
+    };
+    !(0..MORE_THAN_A_BUDGET).all(|_| is_left())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started() -> Result<(), Error> {
+        Drive::start(&Options::default())?.enter().map(|driving| driving.run(async {}))
+    }
+
+    #[test]
+    fn a_thread_of_ones_own_may_block() {
+        started().expect("a plain thread");
+        let runtime = Runtime::new().expect("a runtime");
+        let _context = runtime.enter();
+        started().expect("a thread that only knows a runtime");
+    }
+
+    #[tokio::test]
+    async fn a_task_may_not_and_is_told_what_may() {
+        let error = started().expect_err("a task");
+        assert!(matches!(error, Error::InsideTask), "{error}");
+        assert!(error.to_string().contains("spawn_blocking"), "{error}");
+        tokio::task::spawn_blocking(started).await.expect("no panic").expect("it may block");
+        let started_there = tokio::spawn(async { started() }).await.expect("no panic");
+        assert!(matches!(started_there, Err(Error::InsideTask)));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn a_worker_that_was_told_to_may_block() {
+        assert!(started().is_err());
+        tokio::task::block_in_place(started).expect("it may block");
+    }
+
+    #[tokio::test]
+    async fn it_may_be_dropped_anywhere() {
+        let drive = std::thread::spawn(|| Drive::start(&Options::default())).join().expect("no panic");
+        drop(drive.expect("it starts"));
+    }
+}
