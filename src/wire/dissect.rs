@@ -8,6 +8,7 @@
 
 mod deliveries;
 mod fault;
+mod findings;
 mod frame;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod invariants;
@@ -26,9 +27,10 @@ use bytes::Bytes;
 use super::value::{Kind, Value};
 pub(crate) use deliveries::{Deliveries, Delivery};
 pub(crate) use fault::Fault;
+use findings::Findings;
 pub(crate) use frame::{Cut, Transfer, cut, is_start};
 pub(crate) use message::Events;
-use walk::{Findings, Walker};
+use walk::Walker;
 
 /// Nodes that a tree has at most: what is left of a list, map, array or batch after that is counted, not shown.
 pub(crate) const MAX_NODES: usize = 400_000;
@@ -50,7 +52,7 @@ pub(crate) struct Node {
     pub(crate) note: Option<Cow<'static, str>>,
     /// Bytes of bodies, of a message or an event: the rest is overhead.
     pub(crate) body_len: Option<usize>,
-    pub(crate) children: Vec<Node>,
+    pub(crate) children: Vec<Self>,
 }
 
 impl Node {

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::walk::{Broken, Findings, Walker};
+use super::findings::Findings;
+use super::walk::{Broken, Walker};
 use super::{Fault, Node, request};
 use crate::wire::batch::MESSAGE_FORMAT;
 use crate::wire::shape;

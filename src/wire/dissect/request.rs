@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::Node;
+use super::findings::Findings;
 use super::token;
-use super::walk::Findings;
 use crate::wire::secret::masked;
 use crate::wire::value::Value;
 
@@ -49,7 +49,5 @@ pub(super) fn hide_token(input: &Bytes, request: &mut Node, first_rest: usize, f
             _ => token::hide(section, section.range.clone(), findings),
         }
     }
-    for rest in findings.rests[first_rest..].to_vec() {
-        findings.hide(rest);
-    }
+    findings.hide_rests(first_rest);
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::Node;
-use super::walk::Findings;
+use super::findings::Findings;
 use crate::wire::sas::SasToken;
 use crate::wire::secret::MASK;
 use crate::wire::value::Value;

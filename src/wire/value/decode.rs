@@ -158,6 +158,13 @@ pub(crate) struct Fields {
     missing: usize,
 }
 
+/// What all elements of an array begin with.
+pub(crate) struct Elements {
+    pub(crate) descriptor: Option<Value>,
+    /// The constructor.
+    pub(crate) code: u8,
+}
+
 impl<'a> Reader<'a> {
     pub(crate) fn new(input: &'a Bytes) -> Self {
         Self::starting(input, 0)
@@ -238,9 +245,9 @@ impl<'a> Reader<'a> {
         self.even(fields)
     }
 
-    /// Steps into an array whose constructor byte has been read: its elements, the descriptor over each, and the
-    /// constructor of each; `None` where an empty one has none. [`leave`](Self::leave) steps out.
-    pub(crate) fn enter_array(&mut self, code: u8) -> Result<(Fields, Option<(Option<Value>, u8)>), DecodeError> {
+    /// Steps into an array whose constructor byte has been read; `None` where an empty one says nothing of its elements.
+    /// [`leave`](Self::leave) steps out.
+    pub(crate) fn enter_array(&mut self, code: u8) -> Result<(Fields, Option<Elements>), DecodeError> {
         let fields = self.enter(code, "an array")?;
         // Some encoders leave an empty array without its constructor.
         if fields.count == 0 && self.is_at_end() {
@@ -251,7 +258,7 @@ impl<'a> Reader<'a> {
             return Err(DecodeError::Unexpected { at, expected: "the constructor of an array", found: element_code });
         }
         self.charge_elements(element_code, &fields)?;
-        Ok((fields, Some((descriptor, element_code))))
+        Ok((fields, Some(Elements { descriptor, code: element_code })))
     }
 
     /// Steps out of a list or map, which must have been read to its end.
@@ -471,7 +478,7 @@ impl<'a> Reader<'a> {
 
     fn array(&mut self, code: u8) -> Result<Value, DecodeError> {
         let (fields, elements) = self.enter_array(code)?;
-        let Some((descriptor, element_code)) = elements else {
+        let Some(Elements { descriptor, code: element_code }) = elements else {
             self.leave(&fields, "the array")?;
             return Ok(Value::Array(Array::of(Kind::Null, Vec::new())));
         };

@@ -154,7 +154,7 @@ impl<R: Read> Input<R> {
             return Ok(Some((kind, Vec::new())));
         }
         let len = self.u32(&header[4..]) as usize;
-        if !(12..=MAX_BLOCK_LEN).contains(&len) || len % 4 != 0 {
+        if !(12..=MAX_BLOCK_LEN).contains(&len) || !len.is_multiple_of(4) {
             return Err(broken(at, "a block"));
         }
         let Some(mut body) = self.rest(len - 8)? else { return Ok(None) };
