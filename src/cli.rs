@@ -10,9 +10,11 @@ mod failure;
 mod info;
 mod input;
 mod json;
+mod listening;
 mod output;
 mod printer;
 mod progress;
+mod proxy;
 mod publish;
 mod receive;
 mod replay;
@@ -56,6 +58,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Info(args) => info::run(args).await,
             Command::Emulator(args) => emulator::run(*args).await,
             Command::Replay(args) => replay::run(args).await,
+            Command::Proxy(args) => proxy::run(args).await,
         }
     });
     // A thread may still be waiting for the input: the process ends without it.

@@ -63,6 +63,11 @@ const REPLAY_EXAMPLES: &str = "Examples:
   hubwire replay session.rec
   hubwire replay session.rec --connection 2 --fast --listen 127.0.0.1:5672";
 
+const PROXY_EXAMPLES: &str = "Examples:
+  hubwire proxy
+  hubwire proxy --listen 127.0.0.1:5672 --trace=json --trace-file sdk.jsonl --pcap sdk.pcapng
+  hubwire proxy --fault 'cut written=2000'";
+
 /// Publish events to Azure Event Hubs over AMQP 1.0, and learn what became of every one.
 #[derive(Debug, Parser)]
 #[command(name = "hubwire", version, disable_help_subcommand = true, after_help = EXIT_CODES)]
@@ -103,6 +108,13 @@ pub(super) enum Command {
     /// then, waits included, with the client's names of today in place of those it had. It ends with the last.
     #[command(after_help = REPLAY_EXAMPLES, after_long_help = format!("{REPLAY_EXAMPLES}\n\n{EXIT_CODES}"))]
     Replay(ReplayArgs),
+    /// Let any SDK through to a namespace, and show both sides.
+    ///
+    /// It listens as an emulator does, so that SDKs connect in their emulator mode, without TLS; it goes on to the namespace of
+    /// CONNECTION_STR with its credentials in place of the SDK's. Without --trace it shows lines. It runs until Ctrl-C or
+    /// SIGTERM.
+    #[command(after_help = PROXY_EXAMPLES, after_long_help = format!("{PROXY_EXAMPLES}\n\n{EXIT_CODES}"))]
+    Proxy(Box<ProxyArgs>),
 }
 
 /// Which event hub, and by what right.
@@ -468,6 +480,27 @@ pub(super) struct ReplayArgs {
     /// How long a client may take for what it owes: to connect, or to say what it said then
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
     pub(super) patience: Duration,
+
+    #[command(flatten)]
+    pub(super) trace: TraceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ProxyArgs {
+    #[command(flatten)]
+    pub(super) to: WhereTo,
+
+    /// Where to listen, on a loopback address; port 0 takes a free one
+    #[arg(short, long, value_name = "ADDRESS", default_value = "127.0.0.1:5672")]
+    pub(super) listen: String,
+
+    /// Time for connecting to the namespace
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(super) timeout: Option<Duration>,
+
+    /// Do something wrong to the client's stream: 'cut written=2000', 'silence for=10s', 'byte-by-byte'; may be repeated
+    #[arg(long = "fault", value_name = "FAULT")]
+    pub(super) faults: Vec<Fault>,
 
     #[command(flatten)]
     pub(super) trace: TraceArgs,

@@ -24,6 +24,8 @@ mod ways;
 #[cfg(feature = "trace")]
 pub(crate) use advice::first_bytes;
 pub use connection::Connection;
+#[cfg(feature = "cli")]
+pub(crate) use connection::{dial, token_source};
 pub use credential::{TokenError, TokenFuture, TokenSource};
 pub use error::{Error, Fault, Scope, SendError, Step};
 #[cfg(feature = "trace")]

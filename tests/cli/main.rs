@@ -4,6 +4,7 @@ mod emulator;
 mod failures;
 mod faults;
 mod input;
+mod proxy;
 mod receive;
 mod replay;
 mod streams;
