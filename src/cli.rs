@@ -15,10 +15,12 @@ mod failure;
 mod info;
 mod input;
 mod json;
+mod listening;
 mod output;
 mod partition;
 mod printer;
 mod progress;
+mod proxy;
 mod publish;
 mod receive;
 mod replay;
@@ -74,6 +76,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Bench(args) => Box::pin(bench::run(*args)).await,
             Command::Replay(args) => replay::run(args).await,
             Command::Algorithm(args) => algorithm::run(&args),
+            Command::Proxy(args) => proxy::run(args).await,
         }
     });
     // A thread may still be waiting for the input: the process ends without it.

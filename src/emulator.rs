@@ -79,6 +79,8 @@ use activity::{Listener, Origin};
 #[cfg(feature = "cli")]
 pub(crate) use builder::is_name;
 pub use builder::{AccessRule, BuildError, Builder, Tier};
+#[cfg(feature = "cli")]
+pub(crate) use faults::Disturbance;
 use faults::Faults;
 pub use faults::{Fault, FaultError, ScriptError, Stage};
 pub use health::ListeningHealth;

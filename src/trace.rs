@@ -52,7 +52,11 @@ use std::time::{Instant, SystemTime};
 
 use crate::clock;
 use dialogue::{Dialogue, Direction, Events, Secrets};
+#[cfg(feature = "cli")]
+pub(crate) use frames::{Frames, Piece, channel_of, framed};
 use pcapng::Capture;
+#[cfg(feature = "cli")]
+pub(crate) use performative::{ATTACH, Composite, OPEN, SASL_INIT, TRANSFER};
 pub use sink::Form;
 use sink::{Bytes, Sink};
 pub use tapped::Tapped;
@@ -111,6 +115,15 @@ impl Tap {
         shared.connections.insert(number, dialogue);
         drop(shared);
         Tapped::new(stream, self.clone(), number)
+    }
+
+    /// The same under a name, which is told first.
+    #[cfg(feature = "cli")]
+    pub(crate) fn wrap_as<S>(&self, stream: S, name: &str) -> Tapped<S> {
+        let tapped = self.wrap(stream);
+        let number = tapped.number();
+        self.lock().sinks.iter_mut().for_each(|sink| sink.began(number, name));
+        tapped
     }
 
     /// Writes the summaries of connections that have not ended. What goes over them after this is not traced.

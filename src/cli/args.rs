@@ -89,6 +89,11 @@ const ALGORITHM_EXAMPLES: &str = r#"Examples:
   hubwire algorithm
   echo '{"content_type":"json","data":{"events":["first event"]}}' | hubwire algorithm --emulator --response -"#;
 
+const PROXY_EXAMPLES: &str = "Examples:
+  hubwire proxy
+  hubwire proxy --listen 127.0.0.1:5672 --trace=json --trace-file sdk.jsonl --pcap sdk.pcapng
+  hubwire proxy --fault 'cut written=2000'";
+
 /// Publish events to Azure Event Hubs over AMQP 1.0, and learn what became of every one.
 #[derive(Debug, Parser)]
 #[command(name = "hubwire", version, disable_help_subcommand = true, after_help = EXIT_CODES)]
@@ -162,6 +167,13 @@ pub(super) enum Command {
     /// from there. The connection is kept between requests. It ends with its input.
     #[command(after_help = ALGORITHM_EXAMPLES, mut_arg("connection_string_file", |arg| arg.hide(true)))]
     Algorithm(Box<AlgorithmArgs>),
+    /// Let any SDK through to a namespace, and show both sides.
+    ///
+    /// It listens as an emulator does, so that SDKs connect in their emulator mode, without TLS; it goes on to the namespace of
+    /// CONNECTION_STR with its credentials in place of the SDK's. Without --trace it shows lines. It runs until Ctrl-C or
+    /// SIGTERM.
+    #[command(after_help = PROXY_EXAMPLES, after_long_help = format!("{PROXY_EXAMPLES}\n\n{EXIT_CODES}"))]
+    Proxy(Box<ProxyArgs>),
 }
 
 /// Which event hub, and by what right.
@@ -629,6 +641,27 @@ pub(super) enum ElementsArg {
     Json,
     /// Each is a string of base64, and what it stands for a body
     Base64,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ProxyArgs {
+    #[command(flatten)]
+    pub(super) to: WhereTo,
+
+    /// Where to listen, on a loopback address; port 0 takes a free one
+    #[arg(short, long, value_name = "ADDRESS", default_value = "127.0.0.1:5672")]
+    pub(super) listen: String,
+
+    /// Time for connecting to the namespace
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(super) timeout: Option<Duration>,
+
+    /// Do something wrong to the client's stream: 'cut written=2000', 'silence for=10s', 'byte-by-byte'; may be repeated
+    #[arg(long = "fault", value_name = "FAULT")]
+    pub(super) faults: Vec<Fault>,
+
+    #[command(flatten)]
+    pub(super) trace: TraceArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

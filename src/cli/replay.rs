@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::args::ReplayArgs;
 use super::failure::{Failure, Kind};
 use super::signal::Signals;
 use super::trace::Trace;
-use super::{output, shown};
+use super::{listening, output, shown};
 use crate::trace::replay::{self, Conversation, Replay, Step};
 use crate::words::counted;
 
@@ -65,7 +65,7 @@ fn conversations(file: &Path, only: Option<u64>) -> Result<Vec<Conversation>, Fa
 
 /// One connection after the other, as they come.
 async fn play_all(args: &ReplayArgs, conversations: Vec<Conversation>, trace: &Trace) -> Result<(), Failure> {
-    let listener = listen(&args.listen).await?;
+    let listener = listening::on_loopback(&args.listen).await?;
     introduce(args, &listener, conversations.len())?;
     for conversation in conversations {
         let (number, is_closed) = (conversation.number, conversation.is_closed);
@@ -96,30 +96,11 @@ async fn play_all(args: &ReplayArgs, conversations: Vec<Conversation>, trace: &T
     Ok(())
 }
 
-async fn listen(address: &str) -> Result<TcpListener, Failure> {
-    let failed = |error: io::Error| {
-        let shown = shown(address);
-        Failure::configuration(format!(
-            "cannot listen on {shown}: {error}; use an address and a port, e.g. 127.0.0.1:0"
-        ))
-    };
-    let found = tokio::net::lookup_host(address).await.map_err(failed)?.next();
-    let Some(found) = found.filter(|found| found.ip().is_loopback()) else {
-        return Err(Failure::configuration(
-            "a recording is played on a loopback address alone; use 127.0.0.1 or [::1]",
-        ));
-    };
-    TcpListener::bind(found).await.map_err(failed)
-}
-
 /// What a client connects with, and the line that scripts wait for.
 fn introduce(args: &ReplayArgs, listener: &TcpListener, count: usize) -> Result<(), Failure> {
     let local = listener.local_addr().map_err(|error| Failure::configuration(error.to_string()))?;
     output::note(format_args!("{} in {}", counted(count as u64, "connection", "connections"), shown(&args.file)));
-    output::note(format_args!(
-        "connection string: Endpoint=sb://{local};SharedAccessKeyName=RootManageSharedAccessKey;\
-         SharedAccessKey=SAS_KEY_VALUE;UseDevelopmentEmulator=true"
-    ));
+    output::note(listening::connection_string(local, None));
     output::note(format_args!("hubwire replay ready on {local}"));
     Ok(())
 }
@@ -130,6 +111,7 @@ where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
     let mut buffer = vec![0; READ_LEN];
+    let mut owed_since = Instant::from_std(crate::clock::now());
     loop {
         match replay.next() {
             Step::Say(bytes, wait) => {
@@ -137,10 +119,12 @@ where
                 listen_for(replay, &mut stream, &mut buffer, wait).await?;
                 let written = timeout(WRITE_WITHIN, stream.write_all(&bytes)).await;
                 written.map_err(|_| "the client reads nothing".to_owned())?.map_err(|error| error.to_string())?;
+                owed_since = Instant::from_std(crate::clock::now());
             }
             Step::Await(owed) => {
-                let heard = timeout(args.patience, stream.read(&mut buffer)).await;
-                let heard = heard.map_err(|_| format!("the client owes {owed}, and says nothing"))?;
+                // What it does not owe it may say for ever.
+                let heard = timeout_at(owed_since + args.patience, stream.read(&mut buffer)).await;
+                let heard = heard.map_err(|_| format!("the client owes {owed}, and does not say it"))?;
                 match heard.map_err(|error| error.to_string())? {
                     0 => return Err(format!("the client left, and owes {owed}")),
                     len => replay.hear(&buffer[..len]),

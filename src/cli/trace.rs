@@ -13,7 +13,7 @@ use crate::Options;
 use crate::trace::{Form, Tap};
 
 /// What is to be seen of what goes over the wire.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Trace")]
 pub(super) struct TraceArgs {
     /// Show each frame: as a line, or as a line of JSON with all its fields. Secrets are masked, and events are not shown
@@ -53,6 +53,14 @@ impl TraceArgs {
     /// Whether standard error is the trace's.
     pub(super) fn is_on_stderr(&self) -> bool {
         self.form().is_some() && self.trace_file.is_none()
+    }
+
+    /// The same, with lines if nothing is asked for.
+    pub(super) fn or_text(mut self) -> Self {
+        if self.form().is_none() && self.pcap.is_none() && self.record.is_none() {
+            self.trace = Some(TraceForm::Text);
+        }
+        self
     }
 
     fn form(&self) -> Option<TraceForm> {

@@ -323,7 +323,19 @@ impl Drop for DetachOnDrop<'_> {
     }
 }
 
-fn token_source(connection_string: &ConnectionString, options: &Options) -> Arc<dyn TokenSource> {
+/// A stream to the namespace, ready for AMQP, within [`Options::open_timeout`].
+#[cfg(feature = "cli")]
+pub(crate) async fn dial(
+    connection_string: &ConnectionString,
+    options: &Options,
+) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static + use<>, Error> {
+    let deadline = Deadline::after(options.open_timeout);
+    let way = Way::read(connection_string, options, deadline).await?;
+    transport::connect(&way, deadline).await
+}
+
+/// Where the tokens of a connection come from.
+pub(crate) fn token_source(connection_string: &ConnectionString, options: &Options) -> Arc<dyn TokenSource> {
     let own = || -> Arc<dyn TokenSource> {
         Arc::new(OfConnectionString {
             credential: connection_string.credential().clone(),

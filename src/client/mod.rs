@@ -24,6 +24,8 @@ mod window;
 #[cfg(feature = "trace")]
 pub(crate) use advice::first_bytes;
 pub use connection::Connection;
+#[cfg(feature = "cli")]
+pub(crate) use connection::{dial, token_source};
 pub use credential::{TokenError, TokenFuture, TokenSource};
 #[cfg(feature = "cli")]
 pub(crate) use driver::BoxStream;

@@ -1,6 +1,8 @@
 //! Faults on request: what an emulator is told to do wrong, where, and when.
 
 mod aim;
+#[cfg(feature = "cli")]
+mod disturbance;
 mod grammar;
 mod in_force;
 mod stream;
@@ -12,6 +14,8 @@ use crate::wire::frame::PeerError;
 
 pub(super) use aim::Aim;
 use aim::Target;
+#[cfg(feature = "cli")]
+pub(crate) use disturbance::Disturbance;
 pub use grammar::{FaultError, ScriptError};
 pub(super) use in_force::Faults;
 pub(super) use stream::{Faulty, Manners};

@@ -13,7 +13,7 @@ const HEADER_LEN: usize = 8;
 
 /// What a stream consists of.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Piece {
+pub(crate) enum Piece {
     /// `AMQP`, protocol id and version.
     Header(BytesMut),
     /// A frame, and how long it says it is: more than is held of one that is too large.
@@ -32,9 +32,22 @@ impl Piece {
     }
 }
 
+/// The channel that an AMQP frame is for.
+#[cfg(feature = "cli")]
+pub(crate) fn channel_of(frame: &[u8]) -> u16 {
+    u16::from_be_bytes([frame[6], frame[7]])
+}
+
+/// A frame with the header `head` and this body.
+#[cfg(feature = "cli")]
+pub(crate) fn framed(head: &[u8], body: &[u8]) -> bytes::Bytes {
+    let len = (head.len() + body.len()) as u32;
+    [&len.to_be_bytes(), &head[4..], body].concat().into()
+}
+
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Frames {
+pub(crate) struct Frames {
     buffer: BytesMut,
     /// Bytes of a frame that are still to come and are not held.
     left_out: usize,
@@ -43,7 +56,7 @@ pub(super) struct Frames {
 
 impl Frames {
     /// Takes what came next.
-    pub(super) fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         let skipped = self.left_out.min(bytes.len());
         self.left_out -= skipped;
         if !self.is_strange {
@@ -52,7 +65,7 @@ impl Frames {
     }
 
     /// The next that is whole.
-    pub(super) fn next(&mut self) -> Option<Piece> {
+    pub(crate) fn next(&mut self) -> Option<Piece> {
         let start = *self.buffer.first_chunk::<4>()?;
         if &start == b"AMQP" {
             return (self.buffer.len() >= HEADER_LEN).then(|| Piece::Header(self.buffer.split_to(HEADER_LEN)));

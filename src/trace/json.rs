@@ -293,6 +293,18 @@ struct LinkOut<'a> {
     without_credit_us: u64,
 }
 
+/// The line of a connection that goes by a name.
+#[cfg(feature = "cli")]
+pub(super) fn began<'a>(connection: u64, name: &'a str) -> String {
+    #[derive(Serialize)]
+    struct Began<'a> {
+        r#type: &'static str,
+        connection: u64,
+        name: &'a str,
+    }
+    written(&Began { r#type: "connection", connection, name })
+}
+
 /// The line of a connection that is over.
 pub(super) fn summary<'a>(connection: u64, summary: &'a Summary, why: &'a str) -> String {
     let traffic = |direction: Direction| {

@@ -5,29 +5,29 @@ use bytes::Bytes;
 use crate::wire::descriptors::{self, Field, Form};
 use crate::wire::value::{DecodeError, Value};
 
-pub(super) const OPEN: u64 = 0x10;
-pub(super) const BEGIN: u64 = 0x11;
-pub(super) const ATTACH: u64 = 0x12;
-pub(super) const FLOW: u64 = 0x13;
-pub(super) const TRANSFER: u64 = 0x14;
-pub(super) const DISPOSITION: u64 = 0x15;
-pub(super) const DETACH: u64 = 0x16;
-pub(super) const END: u64 = 0x17;
-pub(super) const CLOSE: u64 = 0x18;
-pub(super) const ERROR: u64 = 0x1d;
-pub(super) const SASL_INIT: u64 = 0x41;
-pub(super) const SASL_OUTCOME: u64 = 0x44;
+pub(crate) const OPEN: u64 = 0x10;
+pub(crate) const BEGIN: u64 = 0x11;
+pub(crate) const ATTACH: u64 = 0x12;
+pub(crate) const FLOW: u64 = 0x13;
+pub(crate) const TRANSFER: u64 = 0x14;
+pub(crate) const DISPOSITION: u64 = 0x15;
+pub(crate) const DETACH: u64 = 0x16;
+pub(crate) const END: u64 = 0x17;
+pub(crate) const CLOSE: u64 = 0x18;
+pub(crate) const ERROR: u64 = 0x1d;
+pub(crate) const SASL_INIT: u64 = 0x41;
+pub(crate) const SASL_OUTCOME: u64 = 0x44;
 
 /// A described list of the specification: a performative, or what stands in one's fields.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Composite {
-    pub(super) code: u64,
+pub(crate) struct Composite {
+    pub(crate) code: u64,
     fields: Vec<Value>,
 }
 
 impl Composite {
     /// The performative that `body` begins with, and where it ends.
-    pub(super) fn decode(body: &Bytes) -> Result<(Self, usize), DecodeError> {
+    pub(crate) fn decode(body: &Bytes) -> Result<(Self, usize), DecodeError> {
         let (value, len) = Value::decode_prefix(body)?;
         let found = value.kind();
         let composite = Self::of(value).ok_or(DecodeError::WrongType { at: 0, expected: "a performative", found })?;
@@ -35,41 +35,41 @@ impl Composite {
     }
 
     /// Takes a described list apart, if `value` is one of the specification's.
-    pub(super) fn of(value: Value) -> Option<Self> {
+    pub(crate) fn of(value: Value) -> Option<Self> {
         let Value::Described(parts) = value else { return None };
         let (descriptor, Value::List(fields)) = *parts else { return None };
         Some(Self { code: code_of(&descriptor)?, fields })
     }
 
-    pub(super) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         descriptors::by_code(self.code).map_or("unknown", |descriptor| descriptor.name)
     }
 
     /// The field, unless it is absent or null.
-    pub(super) fn get(&self, field: &str) -> Option<&Value> {
+    pub(crate) fn get(&self, field: &str) -> Option<&Value> {
         let at = fields_of(self.code).iter().position(|known| known.name == field)?;
         self.fields.get(at).filter(|value| **value != Value::Null)
     }
 
-    pub(super) fn number(&self, field: &str) -> Option<u32> {
+    pub(crate) fn number(&self, field: &str) -> Option<u32> {
         self.get(field)?.as_i64()?.try_into().ok()
     }
 
-    pub(super) fn text(&self, field: &str) -> Option<&str> {
+    pub(crate) fn text(&self, field: &str) -> Option<&str> {
         self.get(field)?.as_str()
     }
 
-    pub(super) fn is(&self, field: &str) -> bool {
+    pub(crate) fn is(&self, field: &str) -> bool {
         self.get(field) == Some(&Value::Boolean(true))
     }
 
     /// The described list in a field.
-    pub(super) fn composite(&self, field: &str) -> Option<Self> {
+    pub(crate) fn composite(&self, field: &str) -> Option<Self> {
         Self::of(self.get(field)?.clone())
     }
 
     /// Its fields that are there, with their names; what has none goes by its place.
-    pub(super) fn fields(&self) -> impl Iterator<Item = (&'static str, &Value)> {
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&'static str, &Value)> {
         let known = fields_of(self.code);
         let name = |at: usize| known.get(at).map_or("?", |field| field.name);
         let named = self.fields.iter().enumerate().map(move |(at, value)| (name(at), value));

@@ -10,9 +10,9 @@ mod reading;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use super::frames::{Frames, Piece};
+use super::frames::{Frames, Piece, channel_of};
 use credit::Credit;
 use learning::Learnt;
 pub(crate) use reading::{Conversation, read};
@@ -140,17 +140,4 @@ fn awaited(bytes: &Bytes) -> Option<&'static str> {
     let (performative, _) = learning::performative(bytes)?;
     let name = AWAITED.into_iter().find(|name| *name == performative.name())?;
     (!performative.is("more")).then_some(name)
-}
-
-fn channel_of(frame: &[u8]) -> u16 {
-    u16::from_be_bytes([frame[6], frame[7]])
-}
-
-/// A frame with another body.
-fn framed(head: &[u8], body: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(head.len() + body.len());
-    out.extend_from_slice(&((head.len() + body.len()) as u32).to_be_bytes());
-    out.extend_from_slice(&head[4..]);
-    out.extend_from_slice(body);
-    out.freeze()
 }

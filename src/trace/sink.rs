@@ -70,6 +70,17 @@ impl Sink {
         Self { renderer, writer, left_out: 0, is_over: false }
     }
 
+    /// A connection goes by a name.
+    #[cfg(feature = "cli")]
+    pub(super) fn began(&mut self, connection: u64, name: &str) {
+        let piece = match &self.renderer {
+            Renderer::Text(colour, _) => text::began(connection, name, *colour),
+            Renderer::Json(_) | Renderer::Recording => json::began(connection, name),
+            Renderer::Pcapng(_) => return,
+        };
+        self.write(piece.into_bytes(), 0);
+    }
+
     pub(super) fn frame(&mut self, record: &Record) {
         let piece = match &mut self.renderer {
             Renderer::Text(colour, bytes) => {

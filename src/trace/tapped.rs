@@ -22,6 +22,11 @@ impl<S> Tapped<S> {
     pub(super) fn new(inner: S, tap: Tap, number: u64) -> Self {
         Self { inner, tap, number }
     }
+
+    #[cfg(feature = "cli")]
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
 }
 
 impl<S> Drop for Tapped<S> {

@@ -61,6 +61,12 @@ pub(super) fn line(record: &Record, colour: Colour) -> String {
     line
 }
 
+/// What a connection goes by.
+#[cfg(feature = "cli")]
+pub(super) fn began(connection: u64, name: &str, colour: Colour) -> String {
+    format!("{}\n", colour.paint(DIM, format_args!("connection {connection} is {}", clipped(name))))
+}
+
 /// Lines that tell what a connection came to.
 pub(super) fn summary(connection: u64, summary: &Summary, why: &str, colour: Colour) -> String {
     format!("{}\n  {summary}\n", colour.paint(DIM, format_args!("connection {connection}, {why}:")))

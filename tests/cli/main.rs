@@ -9,6 +9,7 @@ mod failures;
 mod faults;
 mod input;
 mod partition;
+mod proxy;
 mod receive;
 mod replay;
 mod sas;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{channel_of, framed};
+use crate::trace::frames::{channel_of, framed};
 use crate::trace::performative::{self as code, Composite};
 use crate::wire::value::Value;
 
