@@ -7,11 +7,11 @@ use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 
 use serde::Serialize;
 
-use super::args::Output;
 use super::args::partition::PartitionArgs;
+use super::args::{CONNECTION_STRING_ADVICE, Output};
 use super::failure::{self, Failure, Kind};
 use super::settings;
-use super::{output, shown};
+use super::{may_hold_secret, output, shown};
 use crate::wire::partition::partition_for_key;
 use crate::{Connection, Error};
 use spread::{Spread, Table};
@@ -30,6 +30,9 @@ pub(super) async fn run(args: &PartitionArgs) -> u8 {
 }
 
 async fn tell(args: &PartitionArgs) -> Result<(), Failure> {
+    if args.keys.iter().any(|key| may_hold_secret(key.as_ref())) {
+        return Err(Failure::input(CONNECTION_STRING_ADVICE));
+    }
     if args.keys.is_empty() {
         // Opened first: a file that is not there costs no connection.
         let reader = reader(args)?;
