@@ -210,7 +210,7 @@ fn certificates_are_told_and_what_is_wrong_with_them() {
     let emulator = Running::emulator(&["--tls", "--tls-ca-out", authority.path()]);
     let (text, json) = doctor(emulator.connection_string(), &["--ca-file", authority.path(), "--round-trip"]);
     assert_eq!(text.code, 0, "{text:?}");
-    assert!(passed(&json).contains(&"tls") && text.stdout.contains("TLSv1_3"), "{text:?}");
+    assert!(passed(&json).contains(&"tls") && text.stdout.contains("TLS 1.3"), "{text:?}");
     assert!(text.stdout.contains("-     clock"), "nobody told the time: {text:?}");
 }
 

@@ -68,7 +68,7 @@ impl Examination<'_> {
             (_, _, true, false) => "events can be sent",
             _ => "events can be read",
         };
-        format!("all is well: {done}, {hub} of {host}")
+        format!("all is well: {done} ({hub} of {host})")
     }
 
     fn options(&self, authorized: &Authorized) -> Options {
