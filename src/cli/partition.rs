@@ -102,7 +102,7 @@ async fn partition_count(args: &PartitionArgs) -> Result<u32, Failure> {
     })
 }
 
-fn reader(args: &PartitionArgs) -> Result<Box<dyn BufRead>, Failure> {
+fn reader(args: &PartitionArgs) -> Result<Box<dyn BufRead + Send>, Failure> {
     if args.input.as_os_str() == "-" {
         if io::stdin().is_terminal() {
             output::note("give keys, one a line, then end the input; or name one as an argument");
@@ -116,7 +116,7 @@ fn reader(args: &PartitionArgs) -> Result<Box<dyn BufRead>, Failure> {
 }
 
 /// Reads keys, one a line: as they stand, without the line's end. Empty lines are no keys.
-fn spread(mut reader: Box<dyn BufRead>, partition_count: u32) -> Result<Spread, Failure> {
+fn spread(mut reader: Box<dyn BufRead + Send>, partition_count: u32) -> Result<Spread, Failure> {
     let mut spread = Spread::new(partition_count);
     let mut line = Vec::new();
     for number in 1_u64.. {
