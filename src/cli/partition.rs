@@ -7,11 +7,11 @@ use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 
 use serde::Serialize;
 
-use super::args::Output;
 use super::args::partition::PartitionArgs;
+use super::args::{CONNECTION_STRING_ADVICE, Output};
 use super::failure::{self, Failure, Kind};
 use super::settings;
-use super::{output, shown};
+use super::{may_hold_secret, output, shown};
 use crate::wire::partition::partition_for_key;
 use crate::{Connection, Error};
 use spread::{Spread, Table};
@@ -30,6 +30,9 @@ pub(super) async fn run(args: &PartitionArgs) -> u8 {
 }
 
 async fn tell(args: &PartitionArgs) -> Result<(), Failure> {
+    if args.keys.iter().any(|key| may_hold_secret(key.as_ref())) {
+        return Err(Failure::input(CONNECTION_STRING_ADVICE));
+    }
     if args.keys.is_empty() {
         // Opened first: a file that is not there costs no connection.
         let reader = reader(args)?;
@@ -99,7 +102,7 @@ async fn partition_count(args: &PartitionArgs) -> Result<u32, Failure> {
     })
 }
 
-fn reader(args: &PartitionArgs) -> Result<Box<dyn BufRead>, Failure> {
+fn reader(args: &PartitionArgs) -> Result<Box<dyn BufRead + Send>, Failure> {
     if args.input.as_os_str() == "-" {
         if io::stdin().is_terminal() {
             output::note("give keys, one a line, then end the input; or name one as an argument");
@@ -113,7 +116,7 @@ fn reader(args: &PartitionArgs) -> Result<Box<dyn BufRead>, Failure> {
 }
 
 /// Reads keys, one a line: as they stand, without the line's end. Empty lines are no keys.
-fn spread(mut reader: Box<dyn BufRead>, partition_count: u32) -> Result<Spread, Failure> {
+fn spread(mut reader: Box<dyn BufRead + Send>, partition_count: u32) -> Result<Spread, Failure> {
     let mut spread = Spread::new(partition_count);
     let mut line = Vec::new();
     for number in 1_u64.. {

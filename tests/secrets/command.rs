@@ -51,7 +51,7 @@ fn run(args: &[&str], text: &str) -> Run {
 }
 
 /// The commands that need a hub, in each of their outputs.
-const COMMANDS: [&[&str]; 12] = [
+const COMMANDS: [&[&str]; 14] = [
     &["send", "event"],
     &["send", "--output", "json", "event"],
     &["info"],
@@ -64,6 +64,8 @@ const COMMANDS: [&[&str]; 12] = [
     &["send", "--trace=json", "--trace-hex", "event"],
     &["receive", "--trace"],
     &["info", "--trace=text"],
+    &["doctor", "--round-trip"],
+    &["doctor", "--json"],
 ];
 
 #[test]
@@ -143,7 +145,7 @@ fn settings_that_are_wrong_show_no_secret() {
         format!("SharedAccessSignature={}", token()),
         KEY.to_owned(),
     ] {
-        for command in ["send", "receive", "info"] {
+        for command in ["send", "receive", "info", "doctor", "partition"] {
             let run = run(&[command], &text);
             assert!(run.code != 0, "{command}: {run:?}");
         }
@@ -207,6 +209,50 @@ fn what_is_decoded_shows_no_secret() {
     }
 }
 
+/// What is asked to look into a secret says what is in it, and shows none of it.
+#[test]
+fn what_looks_into_secrets_shows_none() {
+    let good = format!("Endpoint=sb://127.0.0.1:1;SharedAccessKeyName={RULE};SharedAccessKey={KEY}");
+    let with_token = format!("Endpoint=sb://127.0.0.1:1/;EntityPath=telemetry;SharedAccessSignature={}", token());
+    let file = SecretFile::new("key", WRONG_KEY);
+    for text in [
+        good.clone(),
+        with_token,
+        format!("{good};{KEY}"),
+        format!("{good};SharedAccessKey={WRONG_KEY}"),
+        format!("{good};EntityPath=x{KEY}"),
+        format!("{good};SharedAccessSignature={}", token()),
+        good.replace(";SharedAccessKey=", "SharedAccessKey="),
+        good.replace("SharedAccessKey=", "SharedAccessKey"),
+        good.replace(RULE, KEY),
+        format!("\"{good}\""),
+        format!("{good}EntityPath=telemetry"),
+        token(),
+        KEY.to_owned(),
+    ] {
+        for args in [
+            &["connection-string", "explain"][..],
+            &["connection-string", "explain", "--output", "json"],
+            &["connection-string", "check"],
+            &["connection-string", "check", "--output", "json"],
+            &["connection-string", "redact"],
+            &["sas", "explain", "--from-connection-string"],
+        ] {
+            run(args, &text);
+        }
+        for args in [
+            &["sas", "explain"][..],
+            &["sas", "explain", "--output", "json"],
+            &["sas", "verify"],
+            &["sas", "verify", "--output", "json", "--key-file", file.path()],
+            &["connection-string", "redact", "--input", "-"],
+        ] {
+            let run = hubwire(args, &text, &[("CONNECTION_STR", &good)]);
+            assert_clean(&format!("{args:?}"), &format!("{}\n{}", run.stdout, run.stderr));
+        }
+    }
+}
+
 /// A connection string, given in the place of something else.
 #[test]
 fn arguments_are_not_repeated_when_they_hold_a_secret() {
@@ -239,6 +285,24 @@ fn arguments_are_not_repeated_when_they_hold_a_secret() {
             &["info", "--event-hub", text],
             &["decode", text],
             &["decode", "--as", text],
+            &["doctor", text],
+            &["doctor", "--event-hub", text],
+            &["doctor", "--partition-id", text],
+            &["doctor", "--connection-string", text],
+            &["sas", "explain", text],
+            &["sas", "explain", "--input", text],
+            &["sas", "explain", "--namespace", text],
+            &["sas", "verify", text],
+            &["sas", "verify", "--key", text],
+            &["sas", "mint", "--key", text],
+            &["sas", "mint", "--key-file", text, "--key-name", "a", "--audience", "sb://ns/hub"],
+            &["sas", "mint", "--audience", text],
+            &["sas", "mint", "--namespace", text],
+            &["sas", "mint", "--event-hub", text],
+            &["connection-string", "check", text],
+            &["connection-string", "redact", "--input", text],
+            &["partition", text, "--partitions", "4"],
+            &["partition", "--input", text, "--partitions", "4"],
             &["emulator", text],
             &["emulator", "--listen", text],
             &["emulator", "--event-hub", text],

@@ -85,6 +85,12 @@ impl Cause {
     /// What to try, the likeliest first.
     pub(super) fn advice(self, facts: &Facts) -> Vec<String> {
         let mut advice = self.first_aid(facts);
+        if facts.is_websocket {
+            advice.retain(|advice| !advice.contains("try --websocket") && !advice.contains("use --websocket"));
+            if advice.is_empty() {
+                advice.push("try again, and from another network: something in between cuts the stream".into());
+            }
+        }
         let is_way_closed = matches!(self, Self::PortRefused | Self::PortSilent | Self::NoRoute | Self::TlsCut);
         if is_way_closed && facts.websocket_works == Some(false) {
             advice.push(
@@ -115,10 +121,10 @@ impl Cause {
             }
             Self::PortRefused => &[
                 "check the port, if Endpoint or --endpoint names one",
-                "ask whoever keeps the firewall to let TCP 5671 out",
+                "ask whoever keeps the firewall to let connections to that port out",
             ],
             Self::PortSilent => &[
-                "ask whoever keeps the firewall to let TCP 5671 out",
+                "ask whoever keeps the firewall to let connections to that port out",
                 "try another network, to see that it is this one's",
             ],
             Self::NoRoute => &["check this machine's network, its VPN, and whether it has IPv6 if the address is one"],

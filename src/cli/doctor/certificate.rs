@@ -48,7 +48,7 @@ impl Certificate {
 
 impl fmt::Display for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = if self.names.is_empty() { String::new() } else { format!(" for {}", self.names.join(", ")) };
+        let names = if self.names.is_empty() { String::new() } else { format!("; for {}", self.names.join(", ")) };
         let Self { subject, issuer, not_before, not_after, .. } = self;
         let subject = if subject.is_empty() { "(no subject)" } else { subject };
         write!(f, "{subject}{names}; by {issuer}; from {not_before} until {not_after}")

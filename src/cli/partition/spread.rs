@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::MAX_KEY_LEN;
+use crate::words::counted;
 use crate::wire::partition::partition_for_key;
 
 /// Different keys that are counted one by one. Beyond, new ones count for their partition alone: memory stays bounded.
@@ -133,7 +134,12 @@ impl fmt::Display for Table {
             )?;
         }
         for Hot { key, partition, events, share } in &self.hottest {
-            writeln!(f, "{:>5.1}%  {events} times, in partition {partition}: {key}", share * 100.0)?;
+            writeln!(
+                f,
+                "{:>5.1}%  {}, in partition {partition}: {key}",
+                share * 100.0,
+                counted(*events, "time", "times")
+            )?;
         }
         write!(f, "({})", self.caveat)
     }

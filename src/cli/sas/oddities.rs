@@ -92,11 +92,21 @@ fn of_signature(token: &SasToken, found: &mut Vec<&str>) {
             Some(SIGNATURE_LEN) if sig.contains(['/', '=']) => {
                 found.push("sig is not percent-encoded: write %2F for `/` and %3D for `=`");
             }
+            Some(SIGNATURE_LEN) if !has_capitals(&sig.replace("%2F", "").replace("%2B", "").replace("%3D", "")) => {
+                found.push(
+                    "sig has no capital letter: something lower-cased it on its way; copy the token as it was signed",
+                );
+            }
             Some(SIGNATURE_LEN) => {}
             Some(_) => found.push("sig is not the 32 bytes of an HMAC-SHA256: was it cut, or written in hex?"),
             None => found.push("sig is not base64: a part may be missing; copy the whole token, or sign a new one"),
         }
     }
+}
+
+/// Of 43 letters of base64 none is a capital once in thousands of millions of signatures.
+fn has_capitals(text: &str) -> bool {
+    text.bytes().any(|byte| byte.is_ascii_uppercase())
 }
 
 fn of_key_name(token: &SasToken, found: &mut Vec<&str>) {
@@ -172,6 +182,7 @@ mod tests {
             (with(good, "whbg+r5", se, "send"), "bare `+`"),
             (with(good, "whbg-r5_", se, "send"), "alphabet for URLs"),
             (with(good, "whbg", se, "send"), "not the 32 bytes"),
+            (with(good, &SIG.to_ascii_lowercase(), se, "send"), "lower-cased it"),
             (with(good, "!", se, "send"), "not base64"),
             (with(good, "whbgiXr6/r5ueYNfuhWBGRmtz3Ur81dx5Q/VsrfvSOU=", se, "send"), "sig is not percent-encoded"),
             (with(good, SIG, se, "my%2520rule"), "skn is percent-encoded twice"),

@@ -134,6 +134,12 @@ fn proxies_that_refuse_are_named() {
     assert_told(&told, 6, "tcp", "proxy_unreachable", "the proxy's host and port");
 }
 
+fn websocket_port(emulator: &Running) -> u16 {
+    let string = emulator.told("connection string for WebSocket: ");
+    let endpoint = string.split(';').next().and_then(|pair| pair.rsplit(':').next());
+    endpoint.and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("{string}"))
+}
+
 /// A proxy that leads to port 443 alone, as most do.
 #[test]
 fn a_way_that_is_open_for_websocket_alone_is_found() {
@@ -147,14 +153,7 @@ fn a_way_that_is_open_for_websocket_alone_is_found() {
         "--websocket",
         "127.0.0.1:0",
     ]);
-    let websocket: u16 = emulator
-        .introduction
-        .iter()
-        .find_map(|line| {
-            let (_, rest) = line.split_once("wss://127.0.0.1:").or_else(|| line.split_once("wss://localhost:"))?;
-            rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-        })
-        .unwrap_or_else(|| panic!("{:?}", emulator.introduction));
+    let websocket = websocket_port(&emulator);
     let proxy = peers(move |mut client| {
         let allowed = head_of(&mut client).starts_with(&format!("CONNECT {NAMESPACE}:443 "));
         let answer: &[u8] = if allowed { b"HTTP/1.1 200 OK\r\n\r\n" } else { b"HTTP/1.1 403 Forbidden\r\n\r\n" };
@@ -211,7 +210,7 @@ fn certificates_are_told_and_what_is_wrong_with_them() {
     let emulator = Running::emulator(&["--tls", "--tls-ca-out", authority.path()]);
     let (text, json) = doctor(emulator.connection_string(), &["--ca-file", authority.path(), "--round-trip"]);
     assert_eq!(text.code, 0, "{text:?}");
-    assert!(passed(&json).contains(&"tls") && text.stdout.contains("TLSv1_3"), "{text:?}");
+    assert!(passed(&json).contains(&"tls") && text.stdout.contains("TLS 1.3"), "{text:?}");
     assert!(text.stdout.contains("-     clock"), "nobody told the time: {text:?}");
 }
 
@@ -219,14 +218,7 @@ fn certificates_are_told_and_what_is_wrong_with_them() {
 #[test]
 fn a_clock_that_is_off_is_told() {
     let emulator = Running::emulator(&["--websocket", "127.0.0.1:0"]);
-    let websocket: u16 = emulator
-        .introduction
-        .iter()
-        .find_map(|line| {
-            let (_, rest) = line.split_once("ws://127.0.0.1:").or_else(|| line.split_once("ws://localhost:"))?;
-            rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-        })
-        .unwrap_or_else(|| panic!("{:?}", emulator.introduction));
+    let websocket = websocket_port(&emulator);
     for (date, words) in [
         ("Sun, 06 Nov 1994 08:49:37 GMT".to_owned(), "ahead of the peer's: set it"),
         ("Thu, 06 Nov 2094 08:49:37 GMT".to_owned(), "behind the peer's: set it"),

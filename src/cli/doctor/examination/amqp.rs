@@ -14,7 +14,7 @@ use crate::cli::sas::date;
 use crate::client::BoxStream;
 use crate::wire::condition::UNAUTHORIZED_ACCESS;
 use crate::{
-    Connection, ConnectionEvent, Error, Event, Options, Position, Receiver, ReceiverOptions, Retry, Sender,
+    Connection, ConnectionEvent, Error, Event, Options, Position, Receiver, ReceiverOptions, Retry, Scope, Sender,
     Step as Waiting, clock,
 };
 
@@ -68,7 +68,7 @@ impl Examination<'_> {
             (_, _, true, false) => "events can be sent",
             _ => "events can be read",
         };
-        format!("all is well: {done}, {hub} of {host}")
+        format!("all is well: {done} ({hub} of {host})")
     }
 
     fn options(&self, authorized: &Authorized) -> Options {
@@ -160,13 +160,7 @@ impl Examination<'_> {
             }
             _ => {}
         }
-        let is_token = |error: &Error| {
-            let is_waiting = matches!(error, Error::TimedOut { step: Waiting::Token | Waiting::Authorize, .. });
-            is_waiting
-                || matches!(error, Error::TokenRefused { .. } | Error::NoToken { .. })
-                || authorized.get().is_none()
-        };
-        attached.map_err(|error| self.table.fail(if is_token(&error) { Step::Token } else { step }, error))
+        attached.map_err(|error| self.table.fail(step_of(&error, step, authorized), error))
     }
 
     /// A rule that lacks one right may have the other: that says that the key is right.
@@ -228,6 +222,18 @@ impl Examination<'_> {
         self.table.end(Step::ReadBack, Status::Failed, text.as_str());
         let failure = Failure { is_retryable: true, ..Failure::new(Kind::Unreachable, text) };
         Verdict::new(Step::ReadBack, Cause::NotReadBack, failure, &self.facts)
+    }
+}
+
+/// Where a link failed that was to be there in the end.
+fn step_of(error: &Error, step: Step, authorized: &Authorized) -> Step {
+    match error {
+        // Open answers, and a close follows: that is how a namespace refuses.
+        Error::Closed { scope: Scope::Connection, .. } if authorized.get().is_none() => Step::Open,
+        Error::TokenRefused { .. } | Error::NoToken { .. } => Step::Token,
+        Error::TimedOut { step: Waiting::Token | Waiting::Authorize, .. } => Step::Token,
+        _ if authorized.get().is_none() => Step::Token,
+        _ => step,
     }
 }
 

@@ -101,6 +101,8 @@ impl Examination<'_> {
         let chain = certificate::chain(&way.certificates());
         match secured {
             Ok((stream, version)) => {
+                // `TLSv1_3` is how rustls has it.
+                let version = version.replacen("TLSv", "TLS ", 1).replace('_', ".");
                 self.table.end_with(Step::Tls, Status::Ok, version, chain);
                 Ok(stream)
             }
