@@ -6,8 +6,8 @@ use std::fmt;
 use serde::Serialize;
 
 use super::MAX_KEY_LEN;
-use crate::words::counted;
 use crate::wire::partition::partition_for_key;
+use crate::words::counted;
 
 /// Different keys that are counted one by one. Beyond, new ones count for their partition alone: memory stays bounded.
 const MAX_DISTINCT: usize = 1_000_000;
