@@ -3,8 +3,6 @@
 mod hub;
 mod way;
 
-use std::time::{Duration, Instant};
-
 use serde_json::Value;
 
 use super::support::{Run, hubwire};
@@ -47,11 +45,9 @@ fn passed(json: &Value) -> Vec<&str> {
     rows.filter(|row| row["status"] == "ok").map(|row| row["step"].as_str().unwrap()).collect()
 }
 
-/// What `work` gives, and that it took no longer than `limit`: generous, for it is about hanging.
+/// The same, and that the step was waited for as long as it may be and no longer: half of `--timeout`.
 #[track_caller]
-fn within<T>(limit: Duration, work: impl FnOnce() -> T) -> T {
-    let started = Instant::now();
-    let done = work();
-    assert!(started.elapsed() < limit, "{:?}", started.elapsed());
-    done
+fn assert_timed_out(told: &(Run, Value), step: &str, cause: &str, next: &str) {
+    assert_told(told, told.0.code, step, cause, next);
+    assert!(told.1["error"]["message"].as_str().unwrap().contains("timed out after 2s"), "{:#}", told.1);
 }
