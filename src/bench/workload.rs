@@ -197,7 +197,7 @@ impl fmt::Display for Workload {
         let mut words: Vec<String> = Vec::new();
         let mut say = |is_said: bool, name: &str, value: &dyn fmt::Display| {
             if is_said {
-                words.push(format!("--{name} {value}").trim_end().to_owned());
+                words.push(format!("--{name} {}", quoted(&value.to_string())).trim_end().to_owned());
             }
         };
         say(!self.bodies.have_sizes(), "size", &self.sizes);
@@ -205,7 +205,7 @@ impl fmt::Display for Workload {
         say(self.keys != plain.keys, "keys", &self.keys);
         say(self.route != plain.route, "partition", &self.route);
         for (name, value) in &self.properties {
-            say(true, "property", &quoted(&format!("{name}={value}")));
+            say(true, "property", &format!("{name}={value}"));
         }
         let mut maybe = |name: &str, value: Option<&dyn fmt::Display>| say(value.is_some(), name, value.unwrap_or(&""));
         maybe("batch-events", self.max_batch_events.as_ref().map(|events| events as _));
@@ -242,7 +242,7 @@ impl fmt::Display for Span {
 
 /// A word that a shell leaves as it is.
 fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "=-_.:/".contains(c);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "=-_.,:/".contains(c);
     if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 

@@ -239,6 +239,7 @@ fn what_cannot_be_run_is_an_error_of_the_arguments() {
         (&["--sink", "--connections", "0"], "1 or more"),
         (&["--sink", "--emulator"], "cannot be used with"),
         (&["--sink", "--receive"], "cannot be used with"),
+        (&["--sink", "--partition", "all"], "a sink tells of no partitions"),
     ] {
         let run = bench(args);
         assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run:?}");

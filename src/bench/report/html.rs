@@ -33,11 +33,11 @@ pub(super) fn written(report: &Report) -> String {
     page.push_str("</dl>\n");
     if !report.search.is_empty() {
         let table = crate::bench::search::table(&report.search);
-        let _ = write!(page, "<h2>Rates that were tried</h2>\n<pre>{}</pre>\n", escaped(&table));
+        let _ = writeln!(page, "<h2>Rates that were tried</h2>\n<pre>{}</pre>", escaped(&table));
     }
     for (at, round) in report.rounds.iter().enumerate() {
         if report.rounds.len() > 1 {
-            let _ = write!(page, "<h2>Round {}</h2>\n", at + 1);
+            let _ = writeln!(page, "<h2>Round {}</h2>", at + 1);
         }
         put_round(&mut page, round);
     }
@@ -62,7 +62,7 @@ fn put_round(page: &mut String, round: &Round) {
     put_time(page, round);
     page.push_str("<h2>Figures</h2>\n<table>");
     for (name, value, unit) in rows(round) {
-        let _ = write!(page, "<tr><td>{name}</td><td>{value}</td><td class=\"unit\">{unit}</td></tr>\n");
+        let _ = writeln!(page, "<tr><td>{name}</td><td>{value}</td><td class=\"unit\">{unit}</td></tr>");
     }
     page.push_str("</table>\n");
 }

@@ -1,7 +1,7 @@
 //! Arguments, turned into a workload and a target.
 
 use super::args::{Against, BenchArgs, DEFAULT_PARTITIONS, DEFAULT_RETRIES};
-use crate::bench::{Aside, Bench, LocalHub, LocalHubError, Target, Workload};
+use crate::bench::{Aside, Bench, LocalHub, LocalHubError, Route, Target, Workload};
 use crate::cli::failure::Failure;
 use crate::cli::settings::{self, Network};
 use crate::cli::{output, shown};
@@ -41,6 +41,9 @@ pub(super) fn workload(args: &BenchArgs) -> Result<Workload, Failure> {
         seed: what.seed,
     };
     workload.check().map_err(|error| Failure::input(error.to_string()))?;
+    if args.against.sink && workload.route == Route::EachPartition {
+        return Err(Failure::input("a sink tells of no partitions; name one with --partition N, or use --emulator"));
+    }
     Ok(workload)
 }
 
