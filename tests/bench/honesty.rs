@@ -148,7 +148,8 @@ async fn a_hub_that_falls_silent_is_given_up_on_request() {
         }
     };
     // A batch's own time would be a minute.
-    let run = tokio::time::timeout(Duration::from_secs(10), bench.run(&paced(), on_second));
+    let workload = paced();
+    let run = tokio::time::timeout(Duration::from_secs(10), bench.run(&workload, on_second));
     let report = run.await.expect("it does not wait for the hub").expect("it runs");
     let ends = report.rounds[0].ends;
     assert_eq!(ends.unknown, 1);
