@@ -1,10 +1,11 @@
-//! The `hubwire` command: `send`, `receive`, `info` and `emulator`.
+//! The `hubwire` command: `send`, `receive`, `info`, `decode` and `emulator`.
 //!
 //! [`run`] takes the arguments and gives back the exit code; everything between is here. What the command promises is
 //! in `docs/command-line.md`.
 
 mod args;
 mod background;
+mod decode;
 mod emulator;
 mod failure;
 mod info;
@@ -56,6 +57,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Send(args) => send::run(args).await,
             Command::Receive(args) => receive::run(args).await,
             Command::Info(args) => info::run(args).await,
+            Command::Decode(args) => decode::run(&args),
             Command::Emulator(args) => emulator::run(*args).await,
             Command::Replay(args) => replay::run(args).await,
             Command::Proxy(args) => proxy::run(args).await,

@@ -5,6 +5,7 @@
 
 mod batch;
 mod connection_string;
+mod dissect;
 mod engine;
 mod event;
 mod frame;
@@ -16,6 +17,7 @@ mod value;
 
 pub use batch::batch;
 pub use connection_string::connection_string;
+pub use dissect::dissect;
 pub use engine::engine;
 pub use event::event;
 pub use frame::frame;
@@ -27,9 +29,10 @@ pub use value::value;
 pub type Target = fn(&[u8]);
 
 /// Every target by the name that it has in `fuzz/`.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("batch", batch),
     ("connection_string", connection_string),
+    ("dissect", dissect),
     ("engine", engine),
     ("event", event),
     ("frame", frame),

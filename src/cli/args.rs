@@ -4,11 +4,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::decode::Form;
 use super::receive::{format, from, from::From};
 use super::rule::{self, RuleArg};
 use super::trace::TraceArgs;
 use crate::DEFAULT_CONSUMER_GROUP;
 use crate::emulator::Fault;
+use crate::wire::dissect::Secrets;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 /// Why a connection string is no argument, and what to do instead.
@@ -25,6 +27,7 @@ Exit codes:
     5  the hub rejected a batch
     6  the hub could not be reached, or did not answer in time; safe to send again
     7  some outcomes are unknown; sending again may store events twice: decide
+    8  what `hubwire decode` was given is malformed
   130  ended by Ctrl-C (143 by SIGTERM)";
 
 const SEND_EXAMPLES: &str = r#"Examples:
@@ -50,6 +53,19 @@ In --print:
 const INFO_EXAMPLES: &str = "Examples:
   hubwire info
   hubwire info --event-hub telemetry --output json";
+
+const DECODE_EXAMPLES: &str = "Examples:
+  echo 414d515000010000 | hubwire decode
+  hubwire decode capture.pcapng
+  hubwire decode --as message --hex batch.bin
+  hubwire decode --output json capture.pcap | jq .parts";
+
+const DECODE_EXIT_CODES: &str = "\
+Exit codes:
+    0  all of it is decoded
+    2  the arguments are wrong, or the input cannot be read; see the message
+    3  standard output cannot be written to
+    8  something is malformed; it is shown up to where it breaks";
 
 const EMULATOR_EXAMPLES: &str = "Examples:
   hubwire emulator
@@ -96,6 +112,13 @@ pub(super) enum Command {
     /// Tell what an event hub is: its partitions, and how far each has come.
     #[command(after_help = INFO_EXAMPLES, after_long_help = format!("{INFO_EXAMPLES}\n\n{EXIT_CODES}"))]
     Info(Box<InfoArgs>),
+    /// Show bytes of AMQP field by field: hex, raw bytes, a capture (pcap, pcapng), or a recorded trace.
+    ///
+    /// Frames, performatives, messages, and batches event by event, with the size of each part, and how many of its bytes
+    /// are body. Malformed input is shown up to the byte where it breaks, with what was expected there. Tokens, keys and
+    /// logins are masked.
+    #[command(after_help = DECODE_EXAMPLES, after_long_help = format!("{DECODE_EXAMPLES}\n\n{DECODE_EXIT_CODES}"))]
+    Decode(DecodeArgs),
     /// Run an Event Hubs namespace on this machine, in memory, for programs to publish to.
     ///
     /// It prints a connection string to paste, then a line `hubwire emulator ready on <address>`, and runs until
@@ -342,6 +365,60 @@ pub(super) enum InfoOutput {
     /// A table
     Text,
     /// One JSON object
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DecodeArgs {
+    /// What to decode; `-` is standard input
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub(super) input: PathBuf,
+
+    /// How the bytes are written down
+    #[arg(short, long, value_enum, default_value_t = Form::Auto)]
+    pub(super) form: Form,
+
+    /// What hex or raw bytes are
+    #[arg(long, value_enum, default_value_t = What::Auto)]
+    pub(super) r#as: What,
+
+    /// How it is shown
+    #[arg(short, long, value_enum, default_value_t = DecodeOutput::Text)]
+    pub(super) output: DecodeOutput,
+
+    /// Show the bytes of each part beside it
+    #[arg(long)]
+    pub(super) hex: bool,
+
+    /// Show tokens, keys and logins as they are: whoever sees the output can use them
+    #[arg(long)]
+    pub(super) show_secrets: bool,
+}
+
+impl DecodeArgs {
+    pub(super) fn secrets(&self) -> Secrets {
+        if self.show_secrets { Secrets::Shown } else { Secrets::Masked }
+    }
+}
+
+/// What bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum What {
+    /// Found out by how they begin
+    Auto,
+    /// Protocol headers and frames, as on a connection
+    Frames,
+    /// A message: its sections, and its events if it is a batch
+    Message,
+    /// Values, one behind the other: a performative without its frame is one
+    Value,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum DecodeOutput {
+    /// An indented tree: place, size, name, type, value
+    Text,
+    /// A JSON object a line for each frame or message, with the whole of every value
     Json,
 }
 

@@ -19,6 +19,8 @@ pub(super) enum Kind {
     Rejected,
     /// Some batch may or may not be stored.
     UnknownOutcome,
+    /// Bytes that were to be decoded are not what they should be.
+    Malformed,
     /// Ctrl-C.
     Interrupted,
     /// SIGTERM.
@@ -35,6 +37,7 @@ impl Kind {
             Self::Rejected => 5,
             Self::Unreachable => 6,
             Self::UnknownOutcome => 7,
+            Self::Malformed => 8,
             // A shell's own: 128 and the signal's number.
             Self::Interrupted => 130,
             Self::Terminated => 143,
@@ -50,6 +53,7 @@ impl Kind {
             Self::Rejected => "rejected",
             Self::Unreachable => "unreachable",
             Self::UnknownOutcome => "unknown_outcome",
+            Self::Malformed => "malformed",
             Self::Interrupted => "interrupted",
             Self::Terminated => "terminated",
         }
@@ -190,8 +194,9 @@ mod tests {
     #[test]
     fn kinds_and_codes_belong_together() {
         use Kind::*;
-        let kinds = [Input, Configuration, Refused, Rejected, Unreachable, UnknownOutcome, Interrupted, Terminated];
+        let kinds =
+            [Input, Configuration, Refused, Rejected, Unreachable, UnknownOutcome, Malformed, Interrupted, Terminated];
         let codes = kinds.map(Kind::exit_code);
-        assert_eq!(codes, [2, 3, 4, 5, 6, 7, 130, 143]);
+        assert_eq!(codes, [2, 3, 4, 5, 6, 7, 8, 130, 143]);
     }
 }

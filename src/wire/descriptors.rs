@@ -2,6 +2,7 @@
 //! and sections are known by.
 //! Source: AMQP 1.0 parts 2 (2.7, 2.8), 3 (3.2, 3.4, 3.5), 4 (4.5) and 5 (5.3.3).
 
+use super::batch::MESSAGE_FORMAT;
 use super::value::{Kind, Value};
 
 /// A described type of the specification.
@@ -55,6 +56,7 @@ pub(crate) enum Holds {
     ReceiverSettleMode,
     Durability,
     SaslCode,
+    MessageFormat,
 }
 
 impl Holds {
@@ -69,7 +71,7 @@ impl Holds {
             Self::Login => kind == Kind::Binary,
             Self::Role => kind == Kind::Boolean,
             Self::SenderSettleMode | Self::ReceiverSettleMode | Self::SaslCode => kind == Kind::Ubyte,
-            Self::Durability => kind == Kind::Uint,
+            Self::Durability | Self::MessageFormat => kind == Kind::Uint,
         }
     }
 
@@ -84,7 +86,7 @@ impl Holds {
             Self::Login => "binary",
             Self::Role => "boolean",
             Self::SenderSettleMode | Self::ReceiverSettleMode | Self::SaslCode => "ubyte",
-            Self::Durability => "uint",
+            Self::Durability | Self::MessageFormat => "uint",
         }
     }
 
@@ -96,6 +98,7 @@ impl Holds {
             Self::ReceiverSettleMode => &["first", "second"],
             Self::Durability => &["none", "configuration", "unsettled-state"],
             Self::SaslCode => &["ok", "auth", "sys", "sys-perm", "sys-temp"],
+            Self::MessageFormat if *value == Value::Uint(MESSAGE_FORMAT) => return Some("0x80013700, a batch"),
             _ => return None,
         };
         let index = match value {
@@ -204,7 +207,7 @@ static DESCRIPTORS: [Descriptor; 40] = [
         may("available", UINT), may("drain", BOOLEAN), may("echo", BOOLEAN), may("properties", MAP),
     ]),
     list(0x14, "transfer", &[
-        must("handle", UINT), may("delivery-id", UINT), may("delivery-tag", BINARY), may("message-format", UINT),
+        must("handle", UINT), may("delivery-id", UINT), may("delivery-tag", BINARY), may("message-format", Holds::MessageFormat),
         may("settled", BOOLEAN), may("more", BOOLEAN), may("rcv-settle-mode", Holds::ReceiverSettleMode),
         may("state", DESCRIBED), may("resume", BOOLEAN), may("aborted", BOOLEAN), may("batchable", BOOLEAN),
     ]),

@@ -8,7 +8,10 @@
 
 mod deliveries;
 mod fault;
+mod findings;
 mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod invariants;
 mod message;
 mod request;
 #[cfg(test)]
@@ -24,9 +27,10 @@ use bytes::Bytes;
 use super::value::{Kind, Value};
 pub(crate) use deliveries::{Deliveries, Delivery};
 pub(crate) use fault::Fault;
+use findings::Findings;
 pub(crate) use frame::{Cut, Transfer, cut, is_start};
 pub(crate) use message::Events;
-use walk::{Findings, Walker};
+use walk::Walker;
 
 /// Nodes that a tree has at most: what is left of a list, map, array or batch after that is counted, not shown.
 pub(crate) const MAX_NODES: usize = 400_000;
@@ -48,7 +52,7 @@ pub(crate) struct Node {
     pub(crate) note: Option<Cow<'static, str>>,
     /// Bytes of bodies, of a message or an event: the rest is overhead.
     pub(crate) body_len: Option<usize>,
-    pub(crate) children: Vec<Node>,
+    pub(crate) children: Vec<Self>,
 }
 
 impl Node {
@@ -76,12 +80,30 @@ impl Node {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Dissection {
     pub(crate) nodes: Vec<Node>,
-    /// In the order they were found.
+    /// In the order of their places.
     pub(crate) faults: Vec<Fault>,
     /// Where secrets stand in the input.
     pub(crate) secrets: Vec<Range<usize>>,
     /// What is in no node: each from a byte where the input breaks to where it can be read on.
     pub(crate) rests: Vec<Range<usize>>,
+}
+
+impl Dissection {
+    /// Puts what was found in the payload of this frame where the payload stands.
+    pub(crate) fn put_payload(&mut self, message: Self) {
+        if let Some(payload) = self.payload() {
+            payload.children = message.nodes;
+        }
+        self.faults.extend(message.faults);
+        self.faults.sort_by_key(|fault| fault.at);
+        self.secrets.extend(message.secrets);
+        self.rests.extend(message.rests);
+    }
+
+    /// The payload of a transfer.
+    pub(crate) fn payload(&mut self) -> Option<&mut Node> {
+        self.nodes.first_mut()?.children.iter_mut().find(|child| child.name == "payload")
+    }
 }
 
 /// Whether secrets may enter a tree.
@@ -106,11 +128,22 @@ pub(crate) fn message(input: &Bytes, range: Range<usize>, events: Events, secret
     findings.into_dissection(input, vec![node])
 }
 
-/// Values, one behind the other, to the end of `input`. A bare performative is one.
+/// Values, one behind the other, to the end of `input`. A bare performative is one; behind a transfer comes its message.
 pub(crate) fn values(input: &Bytes, secrets: Secrets) -> Dissection {
     let mut findings = Findings::new(secrets);
-    let mut nodes = Vec::new();
+    let mut values = Node::new("values", "values", 0..input.len());
     let mut walker = Walker::new(input, 0..input.len(), &mut findings);
-    while !walker.is_at_end() && walker.whole_value(&mut nodes).is_ok() {}
-    findings.into_dissection(input, nodes)
+    let mut message = None;
+    while !walker.is_at_end() && walker.may_go_on() && walker.whole_value(&mut values.children).is_ok() {
+        if let Some(transfer) = values.children.last().filter(|node| node.name == "transfer" && !walker.is_at_end()) {
+            message = Some((walker.left(), transfer.field("message-format").and_then(Value::as_i64)));
+            break;
+        }
+    }
+    request::hide_token(input, &mut values, 0, &mut findings);
+    if let Some((range, message_format)) = message {
+        let events = Events::of_format(message_format.and_then(|format| u32::try_from(format).ok()));
+        values.children.push(message::read(input, range, events, &mut findings));
+    }
+    findings.into_dissection(input, values.children)
 }

@@ -5,7 +5,7 @@ pub mod batch;
 pub mod condition;
 pub mod connection_string;
 pub(crate) mod descriptors;
-#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "the command's part"))]
+#[cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports, reason = "the command's part"))]
 pub(crate) mod dissect;
 pub mod event;
 pub(crate) mod frame;

@@ -1,5 +1,6 @@
 //! The binary, run as a user runs it.
 
+mod decode;
 mod emulator;
 mod failures;
 mod faults;
@@ -57,6 +58,7 @@ fn help_and_version_are_answers_not_errors() {
         &["send", "-h"],
         &["receive", "--help"],
         &["info", "-h"],
+        &["decode", "--help"],
         &["emulator", "--help"],
     ] {
         let run = support::hubwire(args, "", &[]);

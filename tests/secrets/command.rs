@@ -1,5 +1,8 @@
 //! Runs of the binary that succeed, and runs that fail, with secrets in what they are given.
 
+use hubwire::wire::event::{Body, Event};
+use hubwire::wire::value::Value;
+
 use crate::forms::{KEY, RULE, WRONG_KEY, assert_clean, token};
 use cli::{Run, Running, connection_string, free_port, hubwire};
 
@@ -147,6 +150,63 @@ fn settings_that_are_wrong_show_no_secret() {
     }
 }
 
+/// A frame of AMQP, or of SASL, around `body`.
+fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
+    [&(body.len() as u32 + 8).to_be_bytes()[..], &[2, kind, 0, 0], body].concat()
+}
+
+/// A transfer of the whole of `message`.
+fn transfer(message: &Event) -> Vec<u8> {
+    let transfer = b"\x00\x53\x14\xc0\x07\x04\x43\x43\xa0\x01t\x43";
+    frame(0, &[transfer, &message.encode().expect("a message")[..]].concat())
+}
+
+/// What a client says that has secrets in it: a login, tokens, and an event that holds a connection string.
+fn frames_with_secrets() -> Vec<Vec<u8>> {
+    let login = [b"\0user\0".as_slice(), KEY.as_bytes()].concat();
+    let sasl = [b"\xa3\x05PLAIN\xa0".as_slice(), &[login.len() as u8], &login].concat();
+    let sasl = [b"\x00\x53\x41\xc0".as_slice(), &[sasl.len() as u8 + 1, 2], &sasl].concat();
+    let put = |token: &str| {
+        let put = Event::from_body(Body::Value(token.into())).with_property("operation", "put-token");
+        transfer(&put.with_property("name", "sb://localhost/telemetry"))
+    };
+    let question = Event::from_body(Body::Value(Value::Null)).with_property("security_token", KEY);
+    let text = format!("Endpoint=sb://localhost/;SharedAccessKeyName={RULE};SharedAccessKey={KEY}");
+    let event = Event::new(text.as_str()).with_property("token", token()).with_subject(text.as_str());
+    vec![frame(1, &sasl), put(&token()), put(KEY), transfer(&question), transfer(&event)]
+}
+
+#[test]
+fn what_is_decoded_shows_no_secret() {
+    for frame in frames_with_secrets() {
+        // Whole, without its frame, changed in the middle, and cut.
+        let len = frame.len();
+        let mut changed = frame.clone();
+        changed[12] ^= 0x01;
+        let cuts = [len / 4, len / 2, len - 9, len - 1].map(|len| &frame[..len]);
+        let inputs = [&frame[..], &changed, &frame[8..], &frame[20..]].into_iter().chain(cuts);
+        for input in inputs {
+            let hex: String = input.iter().map(|byte| format!("{byte:02x}")).collect();
+            for form in [&["decode"][..], &["decode", "--hex"], &["decode", "--hex", "--output", "json"]] {
+                for input in [input, hex.as_bytes()] {
+                    let run = hubwire(form, input, &[]);
+                    let shown = format!("{}{}", run.stdout, run.stderr);
+                    assert_clean("decode", &shown);
+                    assert_clean("decode", &shown.replace([' ', '\n'], ""));
+                }
+            }
+        }
+        let shown = hubwire(&["decode", "--show-secrets", "--output", "json", "--hex"], &frame, &[]).stdout;
+        assert!(std::panic::catch_unwind(|| assert_clean("decode", &shown)).is_err(), "they are to be seen in {shown}");
+    }
+    // What is no input is not repeated.
+    for input in [format!("4142 {KEY}"), token(), format!("{{\"type\": {KEY}}}"), format!("{{\"type\": \"{KEY}\"}}")] {
+        let run = hubwire(&["decode"], &input, &[]);
+        assert_eq!(run.code, 2, "{run:?}");
+        assert_clean("decode", &format!("{}{}", run.stdout, run.stderr));
+    }
+}
+
 /// A connection string, given in the place of something else.
 #[test]
 fn arguments_are_not_repeated_when_they_hold_a_secret() {
@@ -177,6 +237,8 @@ fn arguments_are_not_repeated_when_they_hold_a_secret() {
             &["info", "--partition-id", text],
             &["info", text],
             &["info", "--event-hub", text],
+            &["decode", text],
+            &["decode", "--as", text],
             &["emulator", text],
             &["emulator", "--listen", text],
             &["emulator", "--event-hub", text],

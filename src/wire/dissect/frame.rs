@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::walk::{Findings, Walker};
+use super::findings::Findings;
+use super::walk::Walker;
 use super::{Fault, Node};
 use crate::wire::value::Value;
 
@@ -74,10 +75,7 @@ pub(super) fn read(input: &Bytes, findings: &mut Findings) -> (Node, Option<Tran
         return (node, None);
     };
     node.children = header_fields(header);
-    let body = match extent(header, input.len(), findings) {
-        Some(body) => body,
-        None => return (node, None),
-    };
+    let Some(body) = extent(header, input.len(), findings) else { return (node, None) };
     if body.start > HEADER_LEN {
         node.children.push(Node::new("extended-header", "binary", HEADER_LEN..body.start));
     }
@@ -92,7 +90,7 @@ pub(super) fn read(input: &Bytes, findings: &mut Findings) -> (Node, Option<Tran
     if !is_read {
         if header[5] == 1 {
             // Part of a login may be in what is left.
-            findings.hide_rests();
+            findings.hide_rests(0);
         }
         return (node, None);
     }

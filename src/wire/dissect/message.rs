@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::walk::{Broken, Findings, Walker};
+use super::findings::Findings;
+use super::walk::{Broken, Walker};
 use super::{Fault, Node, request};
 use crate::wire::batch::MESSAGE_FORMAT;
 use crate::wire::shape;
@@ -39,9 +40,7 @@ pub(super) fn read(input: &Bytes, range: Range<usize>, events: Events, findings:
         told => told,
     };
     message.note = request::name(&message).map(Into::into);
-    if request::is_put_token(&message) {
-        request::hide_token(input, &mut message, first_rest, findings);
-    }
+    request::hide_token(input, &mut message, first_rest, findings);
     if events == Events::Within {
         open(input, &mut message, findings);
     } else {
@@ -54,20 +53,8 @@ fn sections(input: &Bytes, range: Range<usize>, findings: &mut Findings) -> Vec<
     let end = range.end;
     let mut nodes = Vec::new();
     let mut walker = Walker::new(input, range, findings);
-    while !walker.is_at_end() {
-        if !walker.has_room() {
-            walker.break_with(too_many(walker.at()), end);
-            break;
-        }
-        if section(&mut walker, &mut nodes, input, end).is_err() {
-            break;
-        }
-    }
+    while !walker.is_at_end() && walker.may_go_on() && section(&mut walker, &mut nodes, input, end).is_ok() {}
     nodes
-}
-
-fn too_many(at: usize) -> Fault {
-    Fault::new(at, format!("a tree of at most {} parts", super::MAX_NODES), "more")
 }
 
 fn section(walker: &mut Walker<'_>, nodes: &mut Vec<Node>, input: &Bytes, end: usize) -> Result<(), Broken> {

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::Node;
+use super::findings::Findings;
 use super::token;
-use super::walk::Findings;
 use crate::wire::secret::masked;
 use crate::wire::value::Value;
 
@@ -29,13 +29,16 @@ pub(super) fn name(message: &Node) -> Option<String> {
 }
 
 /// Whether it shows a token to `$cbs`.
-pub(super) fn is_put_token(message: &Node) -> bool {
+fn is_put_token(message: &Node) -> bool {
     let properties = message.child("application-properties");
     properties.and_then(|properties| properties.field("operation")).and_then(Value::as_str) == Some(token::OPERATION)
 }
 
-/// Takes the token out of the body of a request that shows one, and out of what could not be read of it.
+/// Takes the token out of the body if these sections are a request that shows one, and out of what could not be read of it.
 pub(super) fn hide_token(input: &Bytes, request: &mut Node, first_rest: usize, findings: &mut Findings) {
+    if !is_put_token(request) {
+        return;
+    }
     for section in request.children.iter_mut().filter(|section| section.name == "amqp-value") {
         match Value::decode(&input.slice(section.range.clone())) {
             Ok(Value::Described(parts)) if parts.1.as_str().is_some() => {
@@ -46,7 +49,5 @@ pub(super) fn hide_token(input: &Bytes, request: &mut Node, first_rest: usize, f
             _ => token::hide(section, section.range.clone(), findings),
         }
     }
-    for rest in findings.rests[first_rest..].to_vec() {
-        findings.hide(rest);
-    }
+    findings.hide_rests(first_rest);
 }

@@ -19,21 +19,29 @@ pub(super) fn frames() -> Vec<(Bytes, String, Vec<String>)> {
     frames.collect()
 }
 
-/// Every message of `tests/data/batch-encodings.json`: its id, its bytes, its sections, and those of its events.
-pub(super) fn batches() -> Vec<(String, Bytes, Vec<String>, Option<Vec<Vec<String>>>)> {
-    let file: serde_json::Value =
-        serde_json::from_str(include_str!("../../../tests/data/batch-encodings.json")).unwrap();
+/// A message of `tests/data/batch-encodings.json`.
+pub(super) struct Golden {
+    id: String,
+    bytes: Bytes,
+    sections: Vec<String>,
+    /// The sections of each event, if there are any.
+    events: Option<Vec<Vec<String>>>,
+}
+
+pub(super) fn batches() -> Vec<Golden> {
+    let file = include_str!("../../../tests/data/batch-encodings.json");
+    let file: serde_json::Value = serde_json::from_str(file).unwrap();
     let texts = |value: &serde_json::Value| {
         value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let all = ["python", "js"].into_iter().flat_map(|sdk| file[sdk].as_array().unwrap());
-    let whole = all.filter(|batch| batch["envelope_decoded"].is_array());
-    let whole = whole.map(|batch| {
-        let events = batch["events_decoded"].as_array().map(|events| events.iter().map(texts).collect());
-        let bytes = unhex(batch["envelope_hex"].as_str().unwrap());
-        (batch["id"].as_str().unwrap().to_owned(), bytes, texts(&batch["envelope_decoded"]), events)
+    let goldens = all.filter(|batch| batch["envelope_decoded"].is_array()).map(|batch| Golden {
+        id: batch["id"].as_str().unwrap().to_owned(),
+        bytes: unhex(batch["envelope_hex"].as_str().unwrap()),
+        sections: texts(&batch["envelope_decoded"]),
+        events: batch["events_decoded"].as_array().map(|events| events.iter().map(texts).collect()),
     });
-    whole.collect()
+    goldens.collect()
 }
 
 pub(super) fn unhex(text: &str) -> Bytes {

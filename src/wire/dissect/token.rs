@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::Node;
-use super::walk::Findings;
+use super::findings::Findings;
 use crate::wire::sas::SasToken;
 use crate::wire::secret::MASK;
 use crate::wire::value::Value;
@@ -46,7 +46,8 @@ pub(super) fn hide(node: &mut Node, range: Range<usize>, findings: &mut Findings
 }
 
 fn parts(token: &SasToken, range: &Range<usize>) -> Vec<Node> {
-    let part = |name, kind, value: Value| Node::new(name, kind, range.clone()).with_value(value);
+    // They are read from the token, and stand nowhere as they are shown.
+    let part = |name, kind, value: Value| Node::new(name, kind, range.end..range.end).with_value(value);
     let printable = |text: &str| crate::wire::secret::printable(text).into();
     let mut parts = vec![part("audience", "string", printable(token.audience()))];
     if let Some(millis) = token.expiry_unix_secs().and_then(|secs| i64::try_from(secs).ok()?.checked_mul(1_000)) {

@@ -5,75 +5,15 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::{Dissection, Fault, MAX_NODES, Node, Secrets, token};
+use super::findings::Findings;
+use super::{Fault, MAX_NODES, Node, token};
 use crate::wire::descriptors::{self, Descriptor, Field, Form, Holds};
 use crate::wire::secret::{self, MASK, secret_ranges};
-use crate::wire::value::{DecodeError, Kind, MAX_DEPTH, Reader, Value, kind_of};
-
-/// What a walk finds besides its tree.
-pub(super) struct Findings {
-    pub(super) faults: Vec<Fault>,
-    /// What could not be read.
-    pub(super) rests: Vec<Range<usize>>,
-    secrets: Vec<Range<usize>>,
-    mode: Secrets,
-    nodes_left: usize,
-}
+use crate::wire::value::{DecodeError, Elements, Kind, MAX_DEPTH, Reader, Value, kind_of};
 
 /// Nothing can be read on: the fault is told.
 #[derive(Debug)]
 pub(super) struct Broken;
-
-impl Findings {
-    pub(super) fn new(mode: Secrets) -> Self {
-        Self { faults: Vec::new(), rests: Vec::new(), secrets: Vec::new(), mode, nodes_left: MAX_NODES }
-    }
-
-    pub(super) fn into_dissection(mut self, input: &Bytes, nodes: Vec<Node>) -> Dissection {
-        for rest in self.rests.clone() {
-            // What was not read may hold anything; a token that looks like none stands behind words that are known.
-            self.look_through(&input[rest.clone()], rest.start);
-            if let Some(at) = token::announced(&input[rest.clone()]) {
-                self.hide(rest.start + at..rest.end);
-            }
-        }
-        Dissection { nodes, faults: self.faults, secrets: self.secrets, rests: self.rests }
-    }
-
-    /// Notes a fault behind which nothing of `rest` is read.
-    pub(super) fn stop(&mut self, fault: Fault, rest: Range<usize>) {
-        self.faults.push(fault);
-        self.rests.push(rest);
-    }
-
-    /// Takes what could not be read for secret.
-    pub(super) fn hide_rests(&mut self) {
-        for rest in self.rests.clone() {
-            self.hide(rest);
-        }
-    }
-
-    pub(super) fn masks(&self) -> bool {
-        self.mode == Secrets::Masked
-    }
-
-    /// Notes that a secret stands there.
-    pub(super) fn hide(&mut self, range: Range<usize>) {
-        if self.masks() && !range.is_empty() {
-            self.secrets.push(range);
-        }
-    }
-
-    /// Notes what looks like a secret in `bytes`, which stand at `start`; whether anything does.
-    fn look_through(&mut self, bytes: &[u8], start: usize) -> bool {
-        if !self.masks() {
-            return false;
-        }
-        let found = self.secrets.len();
-        self.secrets.extend(secret_ranges(bytes).map(|range| start + range.start..start + range.end));
-        self.secrets.len() > found
-    }
-}
 
 /// A place in the input from which values are read.
 pub(super) struct Walker<'a> {
@@ -100,8 +40,17 @@ impl<'a> Walker<'a> {
         self.reader.left()
     }
 
-    /// Whether a tree may grow.
-    pub(super) fn has_room(&self) -> bool {
+    /// Whether a tree may grow; if not, that is told.
+    pub(super) fn may_go_on(&mut self) -> bool {
+        if !self.has_room() {
+            let fault = Fault::new(self.at(), format!("a tree of at most {MAX_NODES} parts"), "more");
+            self.break_with(fault, self.left().end);
+            return false;
+        }
+        true
+    }
+
+    fn has_room(&self) -> bool {
         self.findings.nodes_left > 0
     }
 
@@ -116,7 +65,23 @@ impl<'a> Walker<'a> {
         if !node.kind.is_empty() {
             nodes.push(node);
         }
-        read.map_err(|error| self.break_with(error.into(), left.end))
+        read.map_err(|error| self.break_off(error, left.end))
+    }
+
+    /// Notes that a value could not be read. What is cut off breaks where the bytes end, not where it begins.
+    fn break_off(&mut self, error: DecodeError, end: usize) -> Broken {
+        let cut_at = self.left().end;
+        let (from, fault) = match error {
+            DecodeError::Truncated { at, expected } if at < cut_at => {
+                (at, Fault::new(cut_at, format!("the rest of {expected}"), "the end"))
+            }
+            other => {
+                let fault = Fault::from(other);
+                (fault.at, fault)
+            }
+        };
+        self.findings.stop(fault, from.min(end)..end);
+        Broken
     }
 
     /// Notes a fault behind which nothing is read up to `end`.
@@ -198,7 +163,7 @@ impl<'a> Walker<'a> {
 
     fn list(&mut self, node: &mut Node, code: u8) -> Result<(), DecodeError> {
         let fields = self.reader.enter(code, "a list")?;
-        self.reader.bound(fields.count)?;
+        self.reader.bound(&fields)?;
         self.items(node, fields.count)?;
         self.reader.leave(&fields, "the list")
     }
@@ -206,7 +171,8 @@ impl<'a> Walker<'a> {
     fn items(&mut self, node: &mut Node, count: usize) -> Result<(), DecodeError> {
         for index in 0..count {
             if !self.has_room() {
-                return Ok(self.leave_out(node, count - index));
+                self.leave_out(node, count - index);
+                break;
             }
             self.child(node, Node::new(format!("[{index}]"), "", self.at()..self.at()), Holds::Any)?;
         }
@@ -230,7 +196,7 @@ impl<'a> Walker<'a> {
     fn map(&mut self, node: &mut Node, code: u8) -> Result<(), DecodeError> {
         let fields = self.reader.enter(code, "a map")?;
         let fields = self.reader.even(fields)?;
-        self.reader.bound(fields.count)?;
+        self.reader.bound(&fields)?;
         for index in 0..fields.count / 2 {
             if !self.has_room() {
                 self.leave_out(node, fields.count / 2 - index);
@@ -263,14 +229,14 @@ impl<'a> Walker<'a> {
 
     fn array(&mut self, node: &mut Node, code: u8) -> Result<(), DecodeError> {
         let (fields, elements) = self.reader.enter_array(code)?;
-        if let Some((descriptor, element_code)) = elements {
+        if let Some(Elements { descriptor, code }) = elements {
             node.note = descriptor.as_ref().and_then(name_of).map(|name| format!("each described by {name}").into());
             for index in 0..fields.count {
                 if !self.has_room() {
                     self.leave_out(node, fields.count - index);
                     break;
                 }
-                self.element(node, index, element_code)?;
+                self.element(node, index, code)?;
             }
         }
         self.reader.leave(&fields, "the array")
@@ -349,7 +315,7 @@ impl<'a> Walker<'a> {
     fn fields(&mut self, node: &mut Node, fields: &'static [Field], name: &'static str) -> Result<(), DecodeError> {
         let at = self.at();
         let list = self.reader.enter_list("a list")?;
-        self.reader.bound(list.count)?;
+        self.reader.bound(&list)?;
         for index in 0..list.count {
             if !self.has_room() {
                 self.leave_out(node, list.count - index);

@@ -146,12 +146,23 @@ pub(crate) struct Reader<'a> {
     end: usize,
     depth: usize,
     zero_width_left: usize,
+    /// Lists, maps and arrays that are cut off are stepped into all the same: they end where the input does.
+    takes_cut: bool,
 }
 
 /// The start of a list or map: how many elements, and what to go back to afterwards.
 pub(crate) struct Fields {
     pub(crate) count: usize,
     outer_end: usize,
+    /// Bytes of it that are not there.
+    missing: usize,
+}
+
+/// What all elements of an array begin with.
+pub(crate) struct Elements {
+    pub(crate) descriptor: Option<Value>,
+    /// The constructor.
+    pub(crate) code: u8,
 }
 
 impl<'a> Reader<'a> {
@@ -160,21 +171,16 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn starting(input: &'a Bytes, at: usize) -> Self {
-        Self { input, at, end: input.len(), depth: 0, zero_width_left: MAX_ZERO_WIDTH_ELEMENTS }
+        Self { input, at, end: input.len(), depth: 0, zero_width_left: MAX_ZERO_WIDTH_ELEMENTS, takes_cut: false }
     }
 
-    /// Confined to `range` of the input.
+    /// Confined to `range` of the input. What is cut off there is read as far as it goes.
     pub(crate) fn within(input: &'a Bytes, range: Range<usize>) -> Self {
-        Self { end: range.end, ..Self::starting(input, range.start) }
+        Self { end: range.end, takes_cut: true, ..Self::starting(input, range.start) }
     }
 
     pub(crate) fn at(&self) -> usize {
         self.at
-    }
-
-    /// The next byte, which stays where it is.
-    pub(crate) fn peek(&self) -> Option<u8> {
-        self.input[self.at..self.end].first().copied()
     }
 
     /// The bytes left, up to the end of the list, map or array that was stepped into.
@@ -239,9 +245,9 @@ impl<'a> Reader<'a> {
         self.even(fields)
     }
 
-    /// Steps into an array whose constructor byte has been read: its elements, the descriptor over each, and the
-    /// constructor of each; `None` where an empty one has none. [`leave`](Self::leave) steps out.
-    pub(crate) fn enter_array(&mut self, code: u8) -> Result<(Fields, Option<(Option<Value>, u8)>), DecodeError> {
+    /// Steps into an array whose constructor byte has been read; `None` where an empty one says nothing of its elements.
+    /// [`leave`](Self::leave) steps out.
+    pub(crate) fn enter_array(&mut self, code: u8) -> Result<(Fields, Option<Elements>), DecodeError> {
         let fields = self.enter(code, "an array")?;
         // Some encoders leave an empty array without its constructor.
         if fields.count == 0 && self.is_at_end() {
@@ -251,14 +257,17 @@ impl<'a> Reader<'a> {
         if kind_of(element_code).is_none() {
             return Err(DecodeError::Unexpected { at, expected: "the constructor of an array", found: element_code });
         }
-        self.charge_elements(element_code, fields.count)?;
-        Ok((fields, Some((descriptor, element_code))))
+        self.charge_elements(element_code, &fields)?;
+        Ok((fields, Some(Elements { descriptor, code: element_code })))
     }
 
     /// Steps out of a list or map, which must have been read to its end.
     pub(crate) fn leave(&mut self, fields: &Fields, expected: &'static str) -> Result<(), DecodeError> {
         if !self.is_at_end() {
             return Err(DecodeError::Trailing { at: self.at, expected, len: self.end - self.at });
+        }
+        if fields.missing > 0 {
+            return Err(DecodeError::Truncated { at: self.at, expected });
         }
         self.end = fields.outer_end;
         Ok(())
@@ -401,29 +410,30 @@ impl<'a> Reader<'a> {
 
     fn enter_nothing(&mut self) -> Fields {
         let outer_end = std::mem::replace(&mut self.end, self.at);
-        Fields { count: 0, outer_end }
+        Fields { count: 0, outer_end, missing: 0 }
     }
 
     fn enter_narrow(&mut self, expected: &'static str) -> Result<Fields, DecodeError> {
         let size = self.byte(expected)?;
-        let outer_end = self.confine(size.into(), expected)?;
+        let (outer_end, missing) = self.confine(size.into(), expected)?;
         let count = self.byte(expected)?.into();
-        Ok(Fields { count, outer_end })
+        Ok(Fields { count, outer_end, missing })
     }
 
     fn enter_wide(&mut self, expected: &'static str) -> Result<Fields, DecodeError> {
         let size = self.wide_len(expected)?;
-        let outer_end = self.confine(size, expected)?;
+        let (outer_end, missing) = self.confine(size, expected)?;
         let count = self.wide_len(expected)?;
-        Ok(Fields { count, outer_end })
+        Ok(Fields { count, outer_end, missing })
     }
 
-    /// Moves the end to `size` bytes from here, and tells where it was.
-    fn confine(&mut self, size: usize, expected: &'static str) -> Result<usize, DecodeError> {
-        let start = self.skip(size, expected)?;
+    /// Moves the end to `size` bytes from here, and tells where it was, and how many of these bytes are missing.
+    fn confine(&mut self, size: usize, expected: &'static str) -> Result<(usize, usize), DecodeError> {
+        let there = if self.takes_cut { size.min(self.end - self.at) } else { size };
+        let start = self.skip(there, expected)?;
         let outer_end = std::mem::replace(&mut self.end, self.at);
         self.at = start;
-        Ok(outer_end)
+        Ok((outer_end, size - there))
     }
 
     pub(crate) fn enter(&mut self, code: u8, expected: &'static str) -> Result<Fields, DecodeError> {
@@ -443,7 +453,7 @@ impl<'a> Reader<'a> {
 
     fn list(&mut self, code: u8) -> Result<Value, DecodeError> {
         let fields = self.enter(code, "a list")?;
-        self.bound(fields.count)?;
+        self.bound(&fields)?;
         let mut values = Vec::with_capacity(fields.count.min(FIRST_ELEMENTS));
         for _ in 0..fields.count {
             values.push(self.value()?);
@@ -455,7 +465,7 @@ impl<'a> Reader<'a> {
     fn map(&mut self, code: u8) -> Result<Value, DecodeError> {
         let fields = self.enter(code, "a map")?;
         let fields = self.even(fields)?;
-        self.bound(fields.count)?;
+        self.bound(&fields)?;
         let pairs = fields.count / 2;
         let mut entries = Vec::with_capacity(pairs.min(FIRST_ELEMENTS));
         for _ in 0..pairs {
@@ -468,7 +478,7 @@ impl<'a> Reader<'a> {
 
     fn array(&mut self, code: u8) -> Result<Value, DecodeError> {
         let (fields, elements) = self.enter_array(code)?;
-        let Some((descriptor, element_code)) = elements else {
+        let Some(Elements { descriptor, code: element_code }) = elements else {
             self.leave(&fields, "the array")?;
             return Ok(Value::Array(Array::of(Kind::Null, Vec::new())));
         };
@@ -495,18 +505,20 @@ impl<'a> Reader<'a> {
     }
 
     /// Refuses counts that the bytes left cannot hold, at one byte an element or more.
-    pub(crate) fn bound(&self, count: usize) -> Result<(), DecodeError> {
+    pub(crate) fn bound(&self, &Fields { count, missing, .. }: &Fields) -> Result<(), DecodeError> {
         let len = self.end - self.at;
-        if count > len {
+        // Of what is cut off the elements end where the bytes do.
+        if count > len && missing == 0 {
             return Err(DecodeError::CountTooLarge { at: self.at, count, len });
         }
         Ok(())
     }
 
-    fn charge_elements(&mut self, code: u8, count: usize) -> Result<(), DecodeError> {
+    fn charge_elements(&mut self, code: u8, fields: &Fields) -> Result<(), DecodeError> {
         if code & 0xf0 != 0x40 {
-            return self.bound(count);
+            return self.bound(fields);
         }
+        let count = fields.count;
         match self.zero_width_left.checked_sub(count) {
             Some(left) => self.zero_width_left = left,
             None => {

@@ -30,7 +30,7 @@ use std::fmt;
 use bytes::Bytes;
 
 pub use decode::DecodeError;
-pub(crate) use decode::{Fields, Reader, kind_of};
+pub(crate) use decode::{Elements, Fields, Reader, kind_of};
 pub(crate) use encode::{Scalar, binary_len, list_len, map_len, put_binary, put_list_start, put_map_start};
 
 /// How deep values may nest: a list in a list in a list counts three. Deeper input is refused, so that no input

@@ -100,7 +100,7 @@ fn every_frame_of_the_captures_says_what_the_file_says() {
 fn every_batch_opens() {
     let batches = batches();
     assert!(batches.len() >= 15, "{}", batches.len());
-    for (id, bytes, _, events) in batches {
+    for Golden { id, bytes, events, .. } in batches {
         let Some(events) = events else { continue };
         for how in [Events::Within, Events::PerhapsWithin] {
             let found = message(&bytes, 0..bytes.len(), how, Secrets::Masked);
@@ -118,7 +118,7 @@ fn every_batch_opens() {
 
 #[test]
 fn the_sections_of_every_batch_are_what_the_file_says() {
-    for (id, bytes, sections, _) in batches() {
+    for Golden { id, bytes, sections, .. } in batches() {
         let found = message(&bytes, 0..bytes.len(), Events::No, Secrets::Shown);
         assert_eq!(found.nodes[0].children.iter().map(section_text).collect::<Vec<_>>(), sections, "{id}");
         // Sections stand one behind the other, and are all there is.

@@ -1,0 +1,28 @@
+//! Bytes, taken apart.
+
+use bytes::Bytes;
+
+use crate::wire::dissect::invariants::check;
+use crate::wire::dissect::{self, Events, Secrets};
+use crate::wire::event::Event;
+
+/// Whatever the bytes are taken for, the tree stands within them. A message that the decoder of events takes is no
+/// malformed one.
+pub fn dissect(data: &[u8]) {
+    let input = Bytes::copy_from_slice(data);
+    let (mut frame, transfer) = dissect::frame(&input, Secrets::Masked);
+    if let Some(transfer) = transfer {
+        let events = Events::of_format(transfer.message_format);
+        frame.put_payload(dissect::message(&input, transfer.payload, events, Secrets::Masked));
+    }
+    check(&input, &frame);
+    check(&input, &dissect::values(&input, Secrets::Masked));
+    for events in [Events::Within, Events::PerhapsWithin] {
+        check(&input, &dissect::message(&input, 0..input.len(), events, Secrets::Masked));
+    }
+    let message = dissect::message(&input, 0..input.len(), Events::No, Secrets::Masked);
+    check(&input, &message);
+    if Event::decode(&input).is_ok() {
+        assert_eq!(message.faults, [], "{message:?}");
+    }
+}
