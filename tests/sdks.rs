@@ -67,17 +67,24 @@ async fn listening() -> Listening {
 }
 
 /// Runs a driver against an emulator of its own; the names of its checks, none of which failed.
-async fn drive(mut driver: Command, listening: &Listening) -> BTreeSet<String> {
+async fn drive(driver: Command, listening: &Listening) -> BTreeSet<String> {
+    drive_at(driver, &listening.connection_string(None), &[]).await
+}
+
+/// The same with a connection string, but for checks that are to fail.
+async fn drive_at(mut driver: Command, text: &str, fails: &[&str]) -> BTreeSet<String> {
     // SDKs take the emulator's connection string with this host name alone.
-    let text = listening.connection_string(None).replace("127.0.0.1", "localhost");
-    driver.env("CONNECTION_STR", text).stdout(Stdio::piped()).kill_on_drop(true);
+    driver.env("CONNECTION_STR", text.replace("127.0.0.1", "localhost")).stdout(Stdio::piped()).kill_on_drop(true);
     let output = tokio::time::timeout(PATIENCE, driver.output()).await.expect("the driver ends");
     let output = output.expect("the driver runs");
     let lines = String::from_utf8_lossy(&output.stdout).into_owned();
     print!("{lines}");
     let failed: Vec<_> = lines.lines().filter(|line| line.starts_with("FAIL")).collect();
-    assert!(failed.is_empty(), "{failed:#?}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    let is_meant = |line: &&str| fails.iter().any(|name| line.starts_with(&format!("FAIL {name}:")));
+    assert!(failed.iter().all(is_meant), "{failed:#?}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(failed.len(), fails.len(), "{fails:?} fail, and nothing else");
+    let is_well = output.status.success() == fails.is_empty();
+    assert!(is_well, "{}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
     let name = |line: &str| line.split([' ', ':']).nth(1).expect("a name").to_owned();
     lines.lines().map(name).collect()
 }
@@ -114,6 +121,39 @@ async fn python() {
     for check in AIO_CHECKS {
         assert!(checked.contains(check), "never checked: {check}");
     }
+}
+
+/// The same through `hubwire proxy`, which has a key of its own: to it no key of the SDK's is wrong.
+#[cfg(feature = "cli")]
+#[tokio::test]
+async fn python_through_a_proxy() {
+    use tokio::io::{AsyncBufReadExt, BufReader};
+
+    let venv = std::env::var_os("HUBWIRE_INTEROP_VENV").map_or_else(|| beside_target("interop-venv"), PathBuf::from);
+    let Some(python) = installed(venv.join("bin/python")) else { return };
+    let listening = listening().await;
+    let mut proxy = Command::new(env!("CARGO_BIN_EXE_hubwire"));
+    let trace = beside_target("proxy-trace.txt");
+    proxy.args(["proxy", "--event-hub", "checks", "--listen", "127.0.0.1:0", "--trace-file"]).arg(&trace);
+    proxy.env("CONNECTION_STR", listening.connection_string(None)).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut proxy = proxy.spawn().expect("it runs");
+    let mut told = BufReader::new(proxy.stderr.take().expect("piped")).lines();
+    let text = loop {
+        let line = told.next_line().await.expect("text").expect("it gets ready");
+        if let Some(text) = line.strip_prefix("connection string: ") {
+            break text.replace(";EntityPath=checks", "");
+        }
+    };
+    // It may have more to say than a pipe holds.
+    tokio::spawn(async move { while let Ok(Some(_)) = told.next_line().await {} });
+    let mut driver = Command::new(python);
+    driver.arg("-B").arg(source("sdk_python.py"));
+    complete(&drive_at(driver, &text, &["wrong-key-401"]).await, &listening);
+    let trace = std::fs::read_to_string(trace).expect("a trace");
+    for sentence in ["put-token sb://127.0.0.1/checks", "READ checks", "error=amqp:link:stolen", "events="] {
+        assert!(trace.contains(sentence), "{sentence}");
+    }
+    assert!(!trace.contains("cannot be read"), "every frame of the SDK's is understood");
 }
 
 #[tokio::test]
