@@ -10,6 +10,7 @@ use std::path::Path;
 use super::failure::{Failure, Kind};
 use super::report::interrupted;
 use super::signal::Signals;
+use super::trace::Trace;
 use super::{output, shown};
 use crate::bench::{
     Bench, BenchError, Comparison, Figure, Held, Limit, Outcome, Report, Schedule, Search, Step, Stop, Workload,
@@ -47,7 +48,8 @@ async fn bench(args: &BenchArgs) -> Result<Vec<Failure>, Failure> {
         say(&command(&building::options(&args.against), &workload));
         return Ok(Vec::new());
     }
-    let mut ground = Ground::new(args)?;
+    let trace = Trace::start(&args.trace)?;
+    let mut ground = Ground::new(args, &trace)?;
     if cfg!(debug_assertions) && !args.told.quiet {
         output::warn("this is a debug build: its figures mean nothing; build it with --release");
     }
@@ -70,6 +72,7 @@ async fn bench(args: &BenchArgs) -> Result<Vec<Failure>, Failure> {
         }
     };
     live.finish();
+    trace.finish().await;
     let report = match (measured, ended_by) {
         (Err(_), Some(kind)) => return Err(interrupted(kind)),
         (measured, _) => measured?,

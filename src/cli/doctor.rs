@@ -18,6 +18,7 @@ use super::args::doctor::DoctorArgs;
 use super::failure::{self, Failure};
 use super::settings;
 use super::signal::Signals;
+use super::trace::Trace;
 use examination::Examination;
 use report::Report;
 use table::Table;
@@ -25,7 +26,7 @@ use table::Table;
 /// Runs the command; the exit code.
 pub(super) async fn run(args: Box<DoctorArgs>) -> u8 {
     let mut report = Report::default();
-    let told = examine(&args, &mut report).await;
+    let told = traced(&args, &mut report).await;
     if let Err(failure) = &told
         && args.is_json()
     {
@@ -39,9 +40,16 @@ pub(super) async fn run(args: Box<DoctorArgs>) -> u8 {
     failure::exit_code_of(told)
 }
 
-async fn examine(args: &DoctorArgs, report: &mut Report) -> Result<u8, Failure> {
+async fn traced(args: &DoctorArgs, report: &mut Report) -> Result<u8, Failure> {
+    let trace = Trace::start(&args.trace)?;
+    let told = examine(args, &trace, report).await;
+    trace.finish().await;
+    told
+}
+
+async fn examine(args: &DoctorArgs, trace: &Trace, report: &mut Report) -> Result<u8, Failure> {
     let network = settings::network(&args.to)?;
-    let options = settings::options(&args.to, network.connection_string.host(), None)?;
+    let options = trace.of(settings::options(&args.to, network.connection_string.host(), None)?);
     report.of(&network);
     let failed = |error| Failure::configuration(format!("cannot listen for signals: {error}"));
     let mut signals = Signals::listen().map_err(failed)?;

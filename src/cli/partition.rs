@@ -11,6 +11,7 @@ use super::args::partition::PartitionArgs;
 use super::args::{CONNECTION_STRING_ADVICE, Output};
 use super::failure::{self, Failure, Kind};
 use super::settings;
+use super::trace::Trace;
 use super::{may_hold_secret, output, shown};
 use crate::wire::partition::partition_for_key;
 use crate::{Connection, Error};
@@ -89,14 +90,17 @@ async fn partition_count(args: &PartitionArgs) -> Result<u32, Failure> {
         message: format!("{}; or say how many partitions there are: --partitions N", failure.message),
         ..failure
     })?;
-    let options = settings::options(&args.to, network.connection_string.host(), args.timeout)?;
+    let trace = Trace::start(&args.trace)?;
+    let options = trace.of(settings::options(&args.to, network.connection_string.host(), args.timeout)?);
     let asked = async {
         let connection = Connection::open(&network.connection_string, &options).await?;
         let told = connection.event_hub_properties(&network.event_hub).await;
         connection.close().await;
         Ok(told?.partition_ids.len())
     };
-    let count = asked.await.map_err(|error: Error| Failure::of_error(&error))?;
+    let asked = asked.await;
+    trace.finish().await;
+    let count = asked.map_err(|error: Error| Failure::of_error(&error))?;
     u32::try_from(count).ok().filter(|count| *count > 0).ok_or_else(|| {
         Failure::new(Kind::Unreachable, "the event hub tells of no partition; say how many there are: --partitions N")
     })

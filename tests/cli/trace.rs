@@ -103,3 +103,22 @@ fn every_command_that_speaks_amqp_can_be_traced_and_the_emulator_too() {
     assert!(text.contains("<- sasl-init mechanism=ANONYMOUS"), "from the emulator's side: {text}");
     assert_eq!(text.matches(", closed:").count(), 3, "{text}");
 }
+
+#[test]
+fn every_command_that_connects_has_it() {
+    let emulator = Running::emulator(&["--event-hub", "telemetry:2"]);
+    for args in [
+        &["info"][..],
+        &["doctor", "--send"],
+        &["receive"],
+        &["partition", "device-42"],
+        &["bench", "--events", "10", "--quiet"],
+    ] {
+        let to = [("CONNECTION_STR", emulator.connection_string()), ("EVENTHUB_NAME", "telemetry")];
+        let run = hubwire(&[args, &["--trace"]].concat(), "", &to);
+        assert_eq!(run.code, 0, "{run:?}");
+        assert!(run.stderr.contains("-> header SASL 1.0.0"), "{args:?}: {run:?}");
+        assert!(run.stderr.contains("put-token sb://"), "{args:?}: {run:?}");
+        assert!(run.stderr.contains(", closed:"), "{args:?}: {run:?}");
+    }
+}

@@ -51,7 +51,7 @@ fn run(args: &[&str], text: &str) -> Run {
 }
 
 /// The commands that need a hub, in each of their outputs.
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 15] = [
     &["send", "event"],
     &["send", "--output", "json", "event"],
     &["info"],
@@ -66,6 +66,7 @@ const COMMANDS: [&[&str]; 14] = [
     &["info", "--trace=text"],
     &["doctor", "--round-trip"],
     &["doctor", "--json"],
+    &["doctor", "--send", "--trace"],
 ];
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cli::trace::TraceArgs;
 use clap::{Args, ValueEnum};
 
 use super::{Output, WhereTo, name, time};
@@ -62,6 +63,9 @@ pub(in crate::cli) struct DoctorArgs {
     /// The same as --output json
     #[arg(long, conflicts_with = "output")]
     pub(in crate::cli) json: bool,
+
+    #[command(flatten)]
+    pub(in crate::cli) trace: TraceArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::cli::trace::TraceArgs;
 use clap::Args;
 
 use super::{Output, WhereTo, time};
@@ -42,4 +43,7 @@ pub(in crate::cli) struct PartitionArgs {
     /// How it is told
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub(in crate::cli) output: Output,
+
+    #[command(flatten)]
+    pub(in crate::cli) trace: TraceArgs,
 }

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::bench::{Bodies, Keys, Limit, Route, Schedule, Sizes};
 use crate::cli::args::{WhereTo, property, size, time};
+use crate::cli::trace::TraceArgs;
 
 pub(in crate::cli) const EXAMPLES: &str = "Examples:
   hubwire bench --sink
@@ -40,6 +41,9 @@ pub(in crate::cli) struct BenchArgs {
 
     #[command(flatten)]
     pub(super) told: Told,
+
+    #[command(flatten)]
+    pub(super) trace: TraceArgs,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,7 @@ use super::args::{Against, BenchArgs, DEFAULT_PARTITIONS, DEFAULT_RETRIES};
 use crate::bench::{Aside, Bench, LocalHub, LocalHubError, Route, Target, Workload};
 use crate::cli::failure::Failure;
 use crate::cli::settings::{self, Network};
+use crate::cli::trace::Trace;
 use crate::cli::{output, shown};
 use crate::emulator::Emulator;
 use crate::{Options, Retry};
@@ -57,8 +58,8 @@ pub(super) struct Ground {
 
 impl Ground {
     /// Nothing is connected yet; a hub in this process is started.
-    pub(super) fn new(args: &BenchArgs) -> Result<Self, Failure> {
-        let (target, description, hub) = target(&args.against, args.pace.receive)?;
+    pub(super) fn new(args: &BenchArgs, trace: &Trace) -> Result<Self, Failure> {
+        let (target, description, hub) = target(&args.against, args.pace.receive, trace)?;
         let failed = |error: std::io::Error| Failure::configuration(format!("cannot start a thread: {error}"));
         let aside = args.pace.receive.then(|| Aside::start("readers")).transpose().map_err(failed)?;
         let target = match &aside {
@@ -90,17 +91,18 @@ pub(super) fn options(against: &Against) -> String {
     words.join(" ")
 }
 
-fn target(against: &Against, is_read: bool) -> Result<(Target, String, Option<LocalHub>), Failure> {
+fn target(against: &Against, is_read: bool, trace: &Trace) -> Result<(Target, String, Option<LocalHub>), Failure> {
     let retry = Retry::default().attempts(against.retries);
     if against.sink || against.emulator {
         let event_hub = settings::local_event_hub(&against.to)?;
-        let options = settings::options(&against.to, "localhost", against.timeout)?.retry(retry);
+        let options = trace.of(settings::options(&against.to, "localhost", against.timeout)?.retry(retry));
         let (hub, description) = local(against, &event_hub, is_read)?;
         return Ok((hub.target(event_hub, &options), description, Some(hub)));
     }
     let Network { connection_string, event_hub, source } = settings::network(&against.to)?;
     connection_string.warnings().iter().for_each(|warning| output::warn(format_args!("{source}: {warning}")));
-    let options: Options = settings::options(&against.to, connection_string.host(), against.timeout)?.retry(retry);
+    let options = settings::options(&against.to, connection_string.host(), against.timeout)?.retry(retry);
+    let options: Options = trace.of(options);
     let description = format!("{event_hub} of {}{}", connection_string.host(), way(against));
     Ok((Target::new(&connection_string, event_hub, &options), description, None))
 }
