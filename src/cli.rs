@@ -1,4 +1,4 @@
-//! The `hubwire` command: `send`, `receive`, `info`, `decode` and `emulator`.
+//! The `hubwire` command: `send`, `receive`, `info`, `decode`, `emulator`, `replay` and `proxy`.
 //!
 //! [`run`] takes the arguments and gives back the exit code; everything between is here. What the command promises is
 //! in `docs/command-line.md`.

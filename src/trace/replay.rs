@@ -15,7 +15,7 @@ use bytes::Bytes;
 use super::frames::{Frames, Piece, channel_of};
 use credit::Credit;
 use learning::Learnt;
-pub(crate) use reading::{Conversation, ReadError, read};
+pub(crate) use reading::{Conversation, read};
 
 /// What the client has to have said before the server goes on. Frames that come when they like are not waited for.
 const AWAITED: [&str; 10] =
