@@ -295,7 +295,7 @@ struct LinkOut<'a> {
 
 /// The line of a connection that goes by a name.
 #[cfg(feature = "cli")]
-pub(super) fn began<'a>(connection: u64, name: &'a str) -> String {
+pub(super) fn began(connection: u64, name: &str) -> String {
     #[derive(Serialize)]
     struct Began<'a> {
         r#type: &'static str,

@@ -127,11 +127,10 @@ impl Summary {
 
     /// The phases that have begun and ended, by name.
     pub(super) fn phases(&self) -> impl Iterator<Item = (&'static str, Duration)> {
-        let spans = PHASES.iter().filter_map(|(phase, name)| match self.phases[*phase as usize] {
+        PHASES.iter().filter_map(|(phase, name)| match self.phases[*phase as usize] {
             (Some(begun), Some(ended)) => Some((*name, ended.saturating_sub(begun))),
             _ => None,
-        });
-        spans
+        })
     }
 }
 

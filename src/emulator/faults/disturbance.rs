@@ -19,7 +19,8 @@ use crate::clock;
      `byte-by-byte`, aimed at a connection or at none; for anything else use `hubwire emulator --fault`"
 )]
 pub(crate) struct NotOfStreams {
-    fault: Fault,
+    /// As it was written.
+    fault: String,
 }
 
 /// The faults that are in force on some streams.
@@ -31,7 +32,7 @@ pub(crate) struct Disturbance {
 impl Disturbance {
     pub(crate) fn new(faults: Vec<Fault>) -> Result<Self, NotOfStreams> {
         match faults.iter().find(|fault| !is_of_streams(fault)) {
-            Some(fault) => Err(NotOfStreams { fault: fault.clone() }),
+            Some(fault) => Err(NotOfStreams { fault: fault.to_string() }),
             None => Ok(Self { faults: Arc::new(Faults::new(faults, clock::now())) }),
         }
     }

@@ -77,10 +77,10 @@ impl Learnt {
 
     fn compare(&mut self, then: &Value, now: &Value) {
         match (then, now) {
-            (Value::String(then), Value::String(now)) | (Value::Symbol(then), Value::Symbol(now)) => {
-                if then != now && then.len() >= MIN_TEXT_LEN && self.texts.len() < MAX_LEARNT {
-                    self.texts.insert(then.clone(), now.clone());
-                }
+            (Value::String(then), Value::String(now)) | (Value::Symbol(then), Value::Symbol(now))
+                if then != now && then.len() >= MIN_TEXT_LEN && self.texts.len() < MAX_LEARNT =>
+            {
+                self.texts.insert(then.clone(), now.clone());
             }
             (Value::List(then), Value::List(now)) => {
                 then.iter().zip(now).for_each(|(then, now)| self.compare(then, now));

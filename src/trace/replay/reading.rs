@@ -84,7 +84,7 @@ fn add(conversations: &mut BTreeMap<u64, Conversation>, line: Line) -> Result<()
 }
 
 fn bytes_of(hex: &str) -> Option<Bytes> {
-    if hex.len() % 2 != 0 || hex.len() > 2 * MAX_HELD_LEN || !hex.is_ascii() {
+    if !hex.len().is_multiple_of(2) || hex.len() > 2 * MAX_HELD_LEN || !hex.is_ascii() {
         return None;
     }
     let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).ok();
