@@ -87,15 +87,12 @@ fn of_signature(token: &SasToken, found: &mut Vec<&str>) {
         found.push(
             "sig is base64 of the alphabet for URLs: sign with the usual one, with `+` and `/`, then percent-encode",
         );
+    } else if sig.len() > SIGNATURE_LEN && !has_capitals(sig) {
+        found.push("sig has no capital letter: something lower-cased it on its way; copy the token as it was signed");
     } else {
         match token.signature().map(|bytes| bytes.len()) {
             Some(SIGNATURE_LEN) if sig.contains(['/', '=']) => {
                 found.push("sig is not percent-encoded: write %2F for `/` and %3D for `=`");
-            }
-            Some(SIGNATURE_LEN) if !has_capitals(&sig.replace("%2F", "").replace("%2B", "").replace("%3D", "")) => {
-                found.push(
-                    "sig has no capital letter: something lower-cased it on its way; copy the token as it was signed",
-                );
             }
             Some(SIGNATURE_LEN) => {}
             Some(_) => found.push("sig is not the 32 bytes of an HMAC-SHA256: was it cut, or written in hex?"),
@@ -104,9 +101,12 @@ fn of_signature(token: &SasToken, found: &mut Vec<&str>) {
     }
 }
 
-/// Of 43 letters of base64 none is a capital once in thousands of millions of signatures.
-fn has_capitals(text: &str) -> bool {
-    text.bytes().any(|byte| byte.is_ascii_uppercase())
+/// Of the 43 letters of a signature none is a capital once in thousands of millions. Those of `%2F` do not count.
+fn has_capitals(encoded: &str) -> bool {
+    let mut pieces = encoded.split('%');
+    let first = pieces.next().unwrap_or_default();
+    let capitals = |piece: &str| piece.bytes().any(|byte| byte.is_ascii_uppercase());
+    capitals(first) || pieces.any(|piece| capitals(piece.get(2..).unwrap_or_default()))
 }
 
 fn of_key_name(token: &SasToken, found: &mut Vec<&str>) {
