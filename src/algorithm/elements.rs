@@ -207,7 +207,8 @@ mod tests {
         leaf.prop_recursive(3, 24, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::vec((any::<String>(), inner), 0..4).prop_map(|members| Value::from_iter(members)),
+                prop::collection::vec((any::<String>(), inner), 0..4)
+                    .prop_map(|members| members.into_iter().collect::<Value>()),
             ]
         })
     }
