@@ -1,6 +1,9 @@
-//! Numbers, as people read them.
+//! Numbers and texts, as people read them.
 
 use std::time::Duration;
+
+/// Characters of a text of the peer's that are shown.
+const MAX_TEXT_LEN: usize = 1_024;
 
 /// `1 batch`, `2 batches`.
 pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
@@ -22,6 +25,16 @@ pub(crate) fn size(bytes: u64) -> String {
 pub(crate) fn time(elapsed: Duration) -> String {
     let millis = elapsed.as_secs_f64() * 1e3;
     if millis < 1_000.0 { format!("{millis:.1} ms") } else { format!("{:.2} s", millis / 1e3) }
+}
+
+/// As much of a peer's text as fits a line, without anything that a terminal would obey.
+pub(crate) fn clipped(text: &str) -> String {
+    let mut shown: String =
+        text.chars().take(MAX_TEXT_LEN).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if shown.len() < text.len() && text.chars().nth(MAX_TEXT_LEN).is_some() {
+        shown.push('\u{2026}');
+    }
+    shown
 }
 
 #[cfg(test)]
