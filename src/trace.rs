@@ -148,12 +148,20 @@ impl Tap {
         }
     }
 
-    /// A connection is over, or is to be seen no more. The first word of it counts.
+    /// The stream of a connection has ended in one direction.
+    fn ended(&self, number: u64, ended: Ended<'_>) {
+        if let Some(dialogue) = self.lock().connections.get_mut(&number) {
+            dialogue.stream_ended(ended.to_string());
+        }
+    }
+
+    /// A connection is over, or is to be seen no more.
     fn end(&self, number: u64, ended: Ended<'_>) {
         let mut shared = self.lock();
-        let Some(dialogue) = shared.connections.remove(&number) else { return };
-        let why = dialogue.ending(&ended.to_string());
-        shared.sinks.iter_mut().for_each(|sink| sink.ended(number, dialogue.summary(), &why));
+        let Some(mut dialogue) = shared.connections.remove(&number) else { return };
+        dialogue.stream_ended(ended.to_string());
+        let (summary, why) = (dialogue.summary(), dialogue.ending());
+        shared.sinks.iter_mut().for_each(|sink| sink.ended(number, summary, &why));
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {

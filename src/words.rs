@@ -1,6 +1,9 @@
-//! Counts, sizes and times, as people read them.
+//! Counts, sizes, times and texts, as people read them.
 
 use std::time::Duration;
+
+/// Characters of a text of the peer's that are shown.
+const MAX_TEXT_LEN: usize = 1_024;
 
 /// `1 batch`, `2 batches`.
 pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
@@ -27,6 +30,16 @@ pub(crate) fn time(elapsed: Duration) -> String {
 /// A span in milliseconds, to a tenth.
 pub(crate) fn millis(elapsed: Duration) -> f64 {
     (elapsed.as_secs_f64() * 1e4).round() / 10.0
+}
+
+/// As much of a peer's text as fits a line, without anything that a terminal would obey.
+pub(crate) fn clipped(text: &str) -> String {
+    let mut shown: String =
+        text.chars().take(MAX_TEXT_LEN).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if shown.len() < text.len() && text.chars().nth(MAX_TEXT_LEN).is_some() {
+        shown.push('\u{2026}');
+    }
+    shown
 }
 
 #[cfg(test)]

@@ -153,6 +153,8 @@ pub(super) struct Dialogue {
     summary: Summary,
     /// A side has said goodbye.
     is_closed: bool,
+    /// How the stream ended, the first word of it.
+    stream_end: Option<String>,
 }
 
 impl Dialogue {
@@ -167,6 +169,7 @@ impl Dialogue {
             requests: Requests::default(),
             summary: Summary::new(began),
             is_closed: false,
+            stream_end: None,
         }
     }
 
@@ -197,9 +200,15 @@ impl Dialogue {
         Some(Record { connection: self.number, at, since_last, direction, len, bytes, said, notes })
     }
 
-    /// How it came to its end, where its stream has come to the one in `stream`.
-    pub(super) fn ending(&self, stream: &str) -> String {
+    /// The stream has come to an end in one direction; the other may go on.
+    pub(super) fn stream_ended(&mut self, how: String) {
+        self.stream_end.get_or_insert(how);
+    }
+
+    /// How it came to its end.
+    pub(super) fn ending(&self) -> String {
         let is_cut = self.frames.iter().any(|frames| frames.rest() > 0);
+        let stream = self.stream_end.as_deref().unwrap_or_default();
         match (self.is_closed, is_cut) {
             (true, _) => "closed".to_owned(),
             (false, false) => format!("without a close: {stream}"),
@@ -299,8 +308,9 @@ impl Dialogue {
     }
 
     fn attach(&mut self, direction: Direction, channel: u16, attach: &Composite, at: Duration, notes: &mut Notes) {
+        let has_room = self.sessions.has_room();
         let Some(session) = self.sessions.get(direction, channel) else { return };
-        let Some(place) = session.attach(direction, attach) else { return };
+        let Some(place) = session.attach(direction, attach, has_room) else { return };
         let link = &session.links[place];
         notes.link = Some((link.nick.clone(), link.sends));
         if link.node != Node::EventHub {

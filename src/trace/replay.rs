@@ -141,3 +141,78 @@ fn awaited(bytes: &Bytes) -> Option<&'static str> {
     let name = AWAITED.into_iter().find(|name| *name == performative.name())?;
     (!performative.is("more")).then_some(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const RECORDING: &str = include_str!("../../tests/data/traces/publish.rec");
+
+    /// Plays it to a client that says what was recorded: what the server says.
+    fn played(text: &str) -> Vec<Bytes> {
+        let conversation = read(text).expect("a recording").remove(0);
+        let client: Vec<Bytes> =
+            conversation.frames.iter().filter(|frame| frame.is_clients).map(|frame| frame.bytes.clone()).collect();
+        let (mut replay, mut client, mut said) = (Replay::new(conversation), client.into_iter(), Vec::new());
+        loop {
+            match replay.next() {
+                Step::Say(bytes, _) => said.push(bytes),
+                Step::Await(_) => replay.hear(&client.next().expect("it owes nothing that was not said")),
+                Step::End | Step::Leave(_) => return said,
+            }
+        }
+    }
+
+    #[test]
+    fn the_client_that_was_recorded_hears_what_was_recorded() {
+        let conversation = read(RECORDING).expect("a recording").remove(0);
+        let recorded = conversation.frames.iter().filter(|frame| !frame.is_clients).map(|frame| frame.bytes.clone());
+        assert_eq!(played(RECORDING), recorded.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_gap_and_what_is_no_recording_are_refused() {
+        for (text, words) in [
+            ("", "there is no frame in it"),
+            ("{}", "line 1: missing field"),
+            (r#"{"type":"gap","frames":3}"#, "line 1: 3 frames were left out"),
+            (r#"{"type":"frame","connection":1,"direction":"sent","hex":"0"}"#, "line 1: bytes that are no hex"),
+            (r#"{"type":"frame","connection":1,"direction":"up","hex":"00"}"#, "line 1: neither sent nor received"),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.starts_with(words), "{text}: {error}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_client_may_say_anything(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..60), 1..30)) {
+            let mut replay = Replay::new(read(RECORDING).expect("a recording").remove(0));
+            for piece in pieces {
+                replay.hear(&piece);
+                while let Step::Say(..) = replay.next() {}
+            }
+        }
+
+        #[test]
+        fn a_file_may_hold_anything(
+            frames in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..24)), 1..12),
+        ) {
+            let line = |(is_sent, bytes): &(bool, Vec<u8>)| {
+                let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                let direction = if *is_sent { "sent" } else { "received" };
+                format!(r#"{{"type":"frame","connection":1,"direction":"{direction}","hex":"{hex}"}}"#)
+            };
+            let text: Vec<String> = frames.iter().map(line).collect();
+            let mut replay = Replay::new(read(&text.join("\n")).expect("frames").remove(0));
+            for (_, bytes) in &frames {
+                while let Step::Say(..) = replay.next() {}
+                replay.hear(bytes);
+            }
+        }
+    }
+}

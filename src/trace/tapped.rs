@@ -43,9 +43,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tapped<S> {
             Ok(()) if buf.filled().len() > before => {
                 self.tap.passed(self.number, Direction::Received, &[IoSlice::new(&buf.filled()[before..])]);
             }
-            Ok(()) if room > 0 => self.tap.end(self.number, Ended::ByPeer),
+            Ok(()) if room > 0 => self.tap.ended(self.number, Ended::ByPeer),
             Ok(()) => {}
-            Err(error) => self.tap.end(self.number, Ended::Failed(error)),
+            Err(error) => self.tap.ended(self.number, Ended::Failed(error)),
         }
         Poll::Ready(read)
     }
@@ -86,7 +86,7 @@ impl<S> Tapped<S> {
     fn wrote(&mut self, written: &io::Result<usize>, slices: &[IoSlice<'_>]) {
         let mut left = match written {
             Ok(len) => *len,
-            Err(error) => return self.tap.end(self.number, Ended::Failed(error)),
+            Err(error) => return self.tap.ended(self.number, Ended::Failed(error)),
         };
         let mut taken = Vec::with_capacity(slices.len());
         for slice in slices {

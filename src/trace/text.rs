@@ -10,10 +10,8 @@ use super::summary::Summary;
 use crate::client::first_bytes;
 use crate::wire::condition::Recovery;
 use crate::wire::value::Value;
-use crate::words::{counted, size, time};
+use crate::words::{clipped, counted, size, time};
 
-/// Characters of a text of the peer's that are shown.
-const MAX_TEXT_LEN: usize = 1_024;
 /// Where the lines begin that belong to the one above.
 const INDENT: &str = "                                  ";
 
@@ -346,16 +344,6 @@ impl Display for Shown<'_> {
             },
         }
     }
-}
-
-/// As much of a peer's text as fits a line, without anything that a terminal would obey.
-fn clipped(text: &str) -> String {
-    let mut shown: String =
-        text.chars().take(MAX_TEXT_LEN).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if shown.len() < text.len() && text.chars().nth(MAX_TEXT_LEN).is_some() {
-        shown.push('\u{2026}');
-    }
-    shown
 }
 
 /// A time of day as RFC 3339 has it; one beyond the year 9999 as the number that it is.

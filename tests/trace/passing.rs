@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hubwire::trace::{Form, Tap};
 use hubwire::{Connection, Options};
+use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::sessions::Page;
@@ -88,4 +89,43 @@ async fn hex_stands_below_and_a_cut_frame_is_told() {
     assert!(text.contains("000000  41 4d 51 50 00 01 00 00                          AMQP....\n"), "{text}");
     assert!(text.contains("ch0 -> empty frame"), "{text}");
     assert!(text.contains("without a close, within a frame"), "{text}");
+}
+
+const FORMS: [Form; 5] = [Form::Text, Form::ColouredText, Form::Json, Form::Pcapng, Form::Recording];
+
+/// Every form of `bytes`, in pieces of this length; how many bytes were written of it.
+fn written_of(bytes: &[u8], piece_len: usize) -> usize {
+    let page = Page::default();
+    let tap = FORMS.into_iter().fold(Tap::builder(), |builder, form| builder.to(form, page.clone())).with_hex().build();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut stream = tap.wrap(tokio::io::sink());
+        for piece in bytes.chunks(piece_len) {
+            stream.write_all(piece).await.expect("a sink");
+        }
+    });
+    page.take().len()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 1..600), piece_len in 1_usize..64) {
+        prop_assert!(written_of(&bytes, piece_len) > 0);
+    }
+
+    /// A session of an SDK's, with bytes of it changed.
+    #[test]
+    fn frames_that_are_almost_right_are_survived(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+        piece_len in 1_usize..700,
+    ) {
+        let mut bytes = crate::captures::of_client("py-2").concat();
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        prop_assert!(written_of(&bytes, piece_len) > 0);
+    }
 }

@@ -306,4 +306,73 @@ mod tests {
         rewriter.push(b"HTTP/1.1 ");
         assert_eq!(rewriter.next().unwrap_err(), Unreadable::NoAmqp);
     }
+
+    /// What the Python SDK was captured with.
+    fn captured() -> Vec<u8> {
+        let captures: serde_json::Value =
+            serde_json::from_str(include_str!("../../../tests/data/wire-captures.json")).unwrap();
+        let connections = captures["connections"].as_array().unwrap();
+        let connection = connections.iter().find(|connection| connection["id"] == "py-2").unwrap();
+        let frames = connection["frames"].as_array().unwrap().iter().filter(|frame| frame["from"] == "client");
+        let hex: String = frames.filter_map(|frame| frame["hex"].as_str()).collect();
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    }
+
+    /// All that is written for `bytes`, with one token for everything.
+    fn rewritten(bytes: &[u8]) -> Result<Vec<u8>, Unreadable> {
+        let token = Token::jwt("own-token", std::time::UNIX_EPOCH);
+        let (mut rewriter, mut out) = (Rewriter::new("ns.example"), Vec::new());
+        for piece in bytes.chunks(100) {
+            rewriter.push(piece);
+            while let Some(next) = rewriter.next()? {
+                match next {
+                    Out::Bytes(bytes) => out.extend_from_slice(&bytes),
+                    Out::Request(request) => {
+                        assert!(request.audience.starts_with("sb://ns.example/"), "{}", request.audience);
+                        out.extend_from_slice(&request.with(&token));
+                    }
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    #[test]
+    fn an_sdks_session_leads_elsewhere_with_another_token() {
+        let before = String::from_utf8_lossy(&captured()).into_owned();
+        assert!(before.contains("localhost") && before.contains("SharedAccessSignature"));
+        let after = rewritten(&captured()).unwrap();
+        let text = String::from_utf8_lossy(&after).into_owned();
+        assert!(!text.contains("localhost") && !text.contains("SharedAccessSignature"), "{text}");
+        for part in ["ns.example", "amqps://ns.example/eh1", "sb://ns.example/eh1", "own-token", "jwt"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        // Frame by frame as many as before.
+        let count = |bytes: &[u8]| {
+            let mut frames = Frames::default();
+            frames.push(bytes);
+            std::iter::from_fn(|| frames.next()).filter(|piece| !matches!(piece, Piece::Strange(_))).count()
+        };
+        assert_eq!(count(&after), count(&captured()));
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn a_client_may_say_anything(
+            changes in proptest::collection::vec((0_usize..2_000, 0_u8..), 0..20),
+        ) {
+            let mut bytes = captured();
+            let len = bytes.len();
+            changes.into_iter().for_each(|(at, byte)| bytes[at % len] = byte);
+            let (mut rewriter, token) = (Rewriter::new("ns.example"), Token::jwt("t", std::time::UNIX_EPOCH));
+            rewriter.push(&bytes);
+            while let Ok(Some(next)) = rewriter.next() {
+                if let Out::Request(request) = next {
+                    drop(request.with(&token));
+                }
+            }
+        }
+    }
 }

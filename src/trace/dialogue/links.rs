@@ -8,9 +8,12 @@ use bytes::BytesMut;
 use super::Direction;
 use crate::trace::contents::Contents;
 use crate::trace::performative::Composite;
+use crate::trace::words::clipped;
 
-/// Sessions of a connection, links of a session and deliveries of a session that are known; more are not told apart.
+/// Sessions of a connection, links of all of them, and deliveries of a session that are known; more are not told apart.
 pub(super) const MAX_KNOWN: usize = 4_096;
+/// Bytes of a link's name that are looked at.
+const MAX_NAME_LEN: usize = 256;
 
 /// What a link leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +103,11 @@ impl Sessions {
         self.by_channel[direction.index()].insert(channel, place);
     }
 
+    /// Whether another link can be remembered.
+    pub(super) fn has_room(&self) -> bool {
+        self.sessions.iter().map(|session| session.links.len()).sum::<usize>() < MAX_KNOWN
+    }
+
     pub(super) fn end(&mut self, direction: Direction, channel: u16) {
         self.by_channel[direction.index()].remove(&channel);
     }
@@ -118,9 +126,9 @@ impl Sessions {
 }
 
 impl Session {
-    /// An attach: of a new link, or the other side's half of one. Its place; `None` when there are too many.
-    pub(super) fn attach(&mut self, direction: Direction, attach: &Composite) -> Option<usize> {
-        let name = attach.text("name").unwrap_or_default();
+    /// An attach: of a new link, or the other side's half of one. Its place; `None` when there is no room for it.
+    pub(super) fn attach(&mut self, direction: Direction, attach: &Composite, has_room: bool) -> Option<usize> {
+        let name = name_of(attach);
         let sends = if attach.is("role") { direction.other() } else { direction };
         let is_other_half = |link: &Link| !link.is_answered && link.sends == sends && link.name == name;
         let place = match self.links.iter().rposition(is_other_half) {
@@ -130,7 +138,7 @@ impl Session {
             }
             None => {
                 let link = self.link_of(direction, sends, attach);
-                self.place(link)?
+                self.place(link, has_room)?
             }
         };
         if let Some(count) = attach.number("initial-delivery-count") {
@@ -145,8 +153,8 @@ impl Session {
         let end = if sends == direction { "target" } else { "source" };
         let terminus = attach.composite(end);
         let address = terminus.as_ref().and_then(|terminus| terminus.text("address")).unwrap_or("?");
-        let address = path_of(address);
-        let node = match address {
+        let address = &clipped(clip(path_of(address)));
+        let node = match address.as_str() {
             "$cbs" => Node::Cbs,
             _ if address.ends_with("$management") => Node::Management,
             _ => Node::EventHub,
@@ -154,7 +162,7 @@ impl Session {
         let is_answers = node != Node::EventHub && end == "source";
         let nick = if is_answers { format!("{address}/answers") } else { short(address) };
         Link {
-            name: attach.text("name").unwrap_or_default().to_owned(),
+            name: name_of(attach).to_owned(),
             nick: self.unique(nick),
             sends,
             node,
@@ -185,7 +193,7 @@ impl Session {
     }
 
     /// Puts a link where another one has been, or behind the last.
-    fn place(&mut self, link: Link) -> Option<usize> {
+    fn place(&mut self, link: Link, has_room: bool) -> Option<usize> {
         let in_use: BTreeSet<usize> = self.handles.iter().flat_map(BTreeMap::values).copied().collect();
         let owed: BTreeSet<usize> = self.unsettled.iter().flat_map(BTreeMap::values).map(|owed| owed.link).collect();
         match (0..self.links.len()).find(|place| !in_use.contains(place) && !owed.contains(place)) {
@@ -193,7 +201,7 @@ impl Session {
                 self.links[place] = link;
                 Some(place)
             }
-            None if self.links.len() < MAX_KNOWN => {
+            None if has_room => {
                 self.links.push(link);
                 Some(self.links.len() - 1)
             }
@@ -210,6 +218,14 @@ impl Session {
         let ids: Vec<u32> = ids.collect();
         ids.into_iter().filter_map(|id| unsettled.remove(&id)).collect()
     }
+}
+
+fn name_of(attach: &Composite) -> &str {
+    clip(attach.text("name").unwrap_or_default())
+}
+
+fn clip(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_NAME_LEN)]
 }
 
 /// An address without scheme and host.

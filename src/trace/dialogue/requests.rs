@@ -14,7 +14,7 @@ use crate::wire::value::Value;
 /// Questions without an answer that are remembered.
 const MAX_WAITING: usize = 256;
 /// Bytes of a question or answer that are read.
-pub(super) const MAX_MESSAGE_LEN: usize = 64 * 1024;
+pub(super) const MAX_MESSAGE_LEN: usize = 16 * 1024;
 
 /// A question, without any secret: it is read from bytes that are masked.
 #[derive(Clone, Debug, PartialEq, Eq)]

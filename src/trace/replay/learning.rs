@@ -31,8 +31,9 @@ pub(super) struct Learnt {
 
 /// The performative of a frame, and where it ends; `None` for a header and for what cannot be read.
 pub(super) fn performative(frame: &Bytes) -> Option<(Composite, usize)> {
+    // What a file holds need be no frame.
     let start = usize::from(*frame.get(4)?) * 4;
-    if frame.starts_with(b"AMQP") || start >= frame.len() {
+    if frame.starts_with(b"AMQP") || start < 8 || start >= frame.len() {
         return None;
     }
     let (composite, len) = Composite::decode(&frame.slice(start..)).ok()?;
