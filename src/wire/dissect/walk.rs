@@ -275,7 +275,8 @@ impl<'a> Walker<'a> {
 
     fn known(&mut self, node: &mut Node, known: &'static Descriptor, holds: Holds) -> Result<(), DecodeError> {
         match known.form {
-            Form::Fields(fields) => self.fields(node, fields, known.name),
+            Form::Fields(fields) if self.is_list() => self.fields(node, fields, known.name),
+            Form::Fields(_) => self.in_place_of_fields(node),
             form => {
                 let (at, kind) = (self.at(), node.kind);
                 let code = self.reader.byte("a value")?;
@@ -288,6 +289,20 @@ impl<'a> Walker<'a> {
                 Ok(())
             }
         }
+    }
+
+    /// Whether a list is next, or nothing at all: which of them is seen when it is read.
+    fn is_list(&self) -> bool {
+        matches!(self.input[self.left()], [] | [0x45 | 0xc0 | 0xd0, ..])
+    }
+
+    /// Reads what should be a list, and is another value.
+    fn in_place_of_fields(&mut self, node: &mut Node) -> Result<(), DecodeError> {
+        let at = self.at();
+        self.child(node, Node::new("value", "", at..at), Holds::Any)?;
+        let found = node.children.last().map_or("another value", |value| value.kind);
+        self.findings.faults.push(Fault::new(at, "a list", found));
+        Ok(())
     }
 
     /// A described value in a section that takes any.

@@ -64,6 +64,7 @@ fn the_byte_and_what_was_due_there_are_named() {
             "0000001202000000005316c0050443414040",
             "byte 17: expected no more than 3 fields in detach, found another one",
         ),
+        ("a map for a list", "0000000e02000000005318c10100", "byte 11: expected a list, found map"),
         ("another protocol", "414d515001010000", "byte 4: expected id 0 (AMQP), 2 (TLS) or 3 (SASL), found 1"),
         (
             "more than a performative",
