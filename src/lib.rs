@@ -81,7 +81,7 @@ pub mod trace;
 mod websocket;
 pub mod wire;
 #[cfg(any(feature = "algorithm", feature = "trace"))]
-#[cfg_attr(not(feature = "algorithm"), allow(dead_code, reason = "the trace needs a part of it"))]
+#[cfg_attr(not(all(feature = "algorithm", feature = "trace")), allow(dead_code, reason = "each needs a part of it"))]
 mod words;
 
 /// The README's program, run as a test.

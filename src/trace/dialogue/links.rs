@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use super::Direction;
 use crate::trace::contents::Contents;
 use crate::trace::performative::Composite;
-use crate::trace::words::clipped;
+use crate::words::clipped;
 
 /// Sessions of a connection, links of all of them, and deliveries of a session that are known; more are not told apart.
 pub(super) const MAX_KNOWN: usize = 4_096;
