@@ -195,7 +195,7 @@ impl Algorithm {
 
     /// How many events there are, each no larger than `limit` allows.
     fn check(&self, document: &str, limit: usize) -> Result<u64, Failure> {
-        elements::read(document, self.rules, |index, body| {
+        elements::read(document, self.rules, &mut |index, body| {
             let len = room_for(&body);
             if len <= limit {
                 return Ok(());
@@ -215,7 +215,7 @@ impl Algorithm {
             self.check(document, limit)?;
         }
         let mut sending = Sending::new(self.sender(until)?, until, total);
-        let sent = elements::read(document, rules, |_, body| sending.take(body)).and_then(|_| sending.finish());
+        let sent = elements::read(document, rules, &mut |_, body| sending.take(body)).and_then(|_| sending.finish());
         if sent.as_ref().is_err_and(|failure| !failure.is_retryable()) {
             // The next call begins anew: somebody may have changed something by then.
             self.kept = None;

@@ -36,7 +36,7 @@ pub(super) struct Rules {
 pub(super) fn read(
     input: &str,
     rules: Rules,
-    sink: impl FnMut(u64, &[u8]) -> Result<(), Failure>,
+    sink: &mut dyn FnMut(u64, &[u8]) -> Result<(), Failure>,
 ) -> Result<u64, Failure> {
     let (mut bodies, at) = (Bodies { rules, decoded: Vec::new(), sink }, Cell::new(None));
     let mut json = serde_json::Deserializer::from_str(input);
@@ -49,14 +49,14 @@ pub(super) fn read(
     document.into_count().map(|(count, _)| count)
 }
 
-struct Bodies<F> {
+struct Bodies<'a> {
     rules: Rules,
     /// Of the element that is being read.
     decoded: Vec<u8>,
-    sink: F,
+    sink: &'a mut dyn FnMut(u64, &[u8]) -> Result<(), Failure>,
 }
 
-impl<F: FnMut(u64, &[u8]) -> Result<(), Failure>> Bodies<F> {
+impl Bodies<'_> {
     fn hand_on(&mut self, index: u64, body: &[u8]) -> Result<(), Failure> {
         if body.is_empty() && !self.rules.keep_empty {
             return Err(Failure::input(format!("events[{index}]: empty; leave it out, or allow empty events")));
@@ -76,7 +76,7 @@ impl<F: FnMut(u64, &[u8]) -> Result<(), Failure>> Bodies<F> {
     }
 }
 
-impl<'de, F: FnMut(u64, &[u8]) -> Result<(), Failure>> Take<'de> for Bodies<F> {
+impl<'de> Take<'de> for Bodies<'_> {
     type Fault = Failure;
 
     fn wanted(&self) -> &'static str {
@@ -129,7 +129,7 @@ mod tests {
     fn bodies(input: &str, elements: Elements) -> Result<Vec<Vec<u8>>, String> {
         let mut bodies = Vec::new();
         let rules = Rules { elements, keep_empty: false };
-        let read = read(input, rules, |index, body| {
+        let read = read(input, rules, &mut |index, body| {
             assert_eq!(index, bodies.len() as u64);
             bodies.push(body.to_vec());
             Ok(())
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn what_finds_a_fault_is_offered_no_more() {
         let mut offered = 0;
-        let read = read(r#"{"events":["a","b","c"]}"#, Rules::default(), |index, _| {
+        let read = read(r#"{"events":["a","b","c"]}"#, Rules::default(), &mut |index, _| {
             offered += 1;
             if index == 1 { Err(Failure::input("enough")) } else { Ok(()) }
         });

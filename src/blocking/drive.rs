@@ -1,6 +1,7 @@
 //! A runtime that is driven by its callers, and knows for how long nobody did.
 
 use std::fmt;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Instant, SystemTime};
@@ -89,7 +90,14 @@ pub(crate) struct Driving<'a> {
 impl Driving<'_> {
     /// Drives until `work` is done.
     pub(crate) fn run<F: Future>(&self, work: F) -> F::Output {
-        self.drive.runtime.as_ref().expect("it is there until it is dropped").block_on(work)
+        let mut done = None;
+        self.drive_until(pin!(async { done = Some(work.await) }));
+        done.expect("it is done")
+    }
+
+    /// Whatever the work: a runtime's loop is there once, and not once for each kind of call.
+    fn drive_until(&self, work: Pin<&mut dyn Future<Output = ()>>) {
+        self.drive.runtime.as_ref().expect("it is there until it is dropped").block_on(work);
     }
 }
 
