@@ -183,9 +183,7 @@ impl Emulator {
             };
             let number = self.shared.count_connection();
             #[cfg(feature = "trace")]
-            if let Some(tap) = &self.shared.tap {
-                return connection::serve(tap.wrap(stream), Arc::clone(&self.shared), number, origin).await;
-            }
+            let stream = crate::trace::Tap::wrap_if(self.shared.tap.as_ref(), stream, None);
             connection::serve(stream, Arc::clone(&self.shared), number, origin).await;
         };
         tokio::select! {
