@@ -108,22 +108,30 @@ impl Tap {
     ///
     /// It has to carry AMQP in plain: what TLS or WebSocket make of it is not understood.
     pub fn wrap<S>(&self, stream: S) -> Tapped<S> {
+        self.wrap_as(stream, None)
+    }
+
+    /// The same where there may be no tap: one type for both.
+    #[cfg(feature = "emulator")]
+    pub(crate) fn wrap_if<S>(tap: Option<&Self>, stream: S, name: Option<&str>) -> Tapped<S> {
+        match tap {
+            Some(tap) => tap.wrap_as(stream, name),
+            None => Tapped::unseen(stream),
+        }
+    }
+
+    /// Under a name, which is told first.
+    fn wrap_as<S>(&self, stream: S, name: Option<&str>) -> Tapped<S> {
         let mut shared = self.lock();
         shared.count += 1;
         let (number, at) = (shared.count, clock::now().saturating_duration_since(shared.began));
         let dialogue = Dialogue::new(number, shared.secrets, shared.events, at);
         shared.connections.insert(number, dialogue);
+        if let Some(name) = name {
+            shared.sinks.iter_mut().for_each(|sink| sink.began(number, name));
+        }
         drop(shared);
         Tapped::new(stream, self.clone(), number)
-    }
-
-    /// The same under a name, which is told first.
-    #[cfg(feature = "cli")]
-    pub(crate) fn wrap_as<S>(&self, stream: S, name: &str) -> Tapped<S> {
-        let tapped = self.wrap(stream);
-        let number = tapped.number();
-        self.lock().sinks.iter_mut().for_each(|sink| sink.began(number, name));
-        tapped
     }
 
     /// Writes the summaries of connections that have not ended. What goes over them after this is not traced.

@@ -18,6 +18,7 @@ use super::trace::{Trace, TraceArgs};
 use super::{listening, output};
 use crate::client::{dial, token_source};
 use crate::emulator::Disturbance;
+use crate::trace::Tap;
 use crate::{Options, TokenSource};
 
 /// Connections at one time.
@@ -77,7 +78,7 @@ struct Road {
     network: Network,
     options: Options,
     tokens: Arc<dyn TokenSource>,
-    tap: Option<crate::trace::Tap>,
+    tap: Option<Tap>,
     disturbance: Disturbance,
 }
 
@@ -109,12 +110,7 @@ async fn carried(road: &Road, client: TcpStream, number: u64) -> Result<(), Stri
     let host = road.network.connection_string.host();
     let hub = dial(&road.network.connection_string, &road.options).await.map_err(|error| error.to_string())?;
     let client = road.disturbance.of(client, number);
-    match &road.tap {
-        Some(tap) => {
-            let client = tap.wrap_as(client, &format!("client {number}"));
-            let hub = tap.wrap_as(hub, &format!("{host}, for client {number}"));
-            carrying::carry(client, hub, host, &road.tokens).await
-        }
-        None => carrying::carry(client, hub, host, &road.tokens).await,
-    }
+    let client = Tap::wrap_if(road.tap.as_ref(), client, Some(&format!("client {number}")));
+    let hub = Tap::wrap_if(road.tap.as_ref(), hub, Some(&format!("{host}, for client {number}")));
+    carrying::carry(client, hub, host, &road.tokens).await
 }

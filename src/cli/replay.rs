@@ -13,6 +13,7 @@ use super::failure::{Failure, Kind};
 use super::signal::Signals;
 use super::trace::Trace;
 use super::{listening, output, shown};
+use crate::trace::Tap;
 use crate::trace::replay::{self, Conversation, Replay, Step};
 use crate::words::counted;
 
@@ -76,10 +77,7 @@ async fn play_all(args: &ReplayArgs, conversations: Vec<Conversation>, trace: &T
             .map_err(|error| Failure::configuration(format!("cannot accept a connection: {error}; try again")))?;
         let _ = stream.set_nodelay(true);
         let mut replay = Replay::new(conversation);
-        let ended = match &trace.tap {
-            Some(tap) => play(args, &mut replay, tap.wrap(stream)).await,
-            None => play(args, &mut replay, stream).await,
-        };
+        let ended = play(args, &mut replay, Tap::wrap_if(trace.tap.as_ref(), stream, None)).await;
         let (said, all) = replay.progress();
         let ending = if is_closed { "" } else { ", and cut, as it was then" };
         match ended {

@@ -294,7 +294,6 @@ struct LinkOut<'a> {
 }
 
 /// The line of a connection that goes by a name.
-#[cfg(feature = "cli")]
 pub(super) fn began(connection: u64, name: &str) -> String {
     #[derive(Serialize)]
     struct Began<'a> {

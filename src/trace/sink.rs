@@ -71,7 +71,6 @@ impl Sink {
     }
 
     /// A connection goes by a name.
-    #[cfg(feature = "cli")]
     pub(super) fn began(&mut self, connection: u64, name: &str) {
         let piece = match &self.renderer {
             Renderer::Text(colour, _) => text::began(connection, name, *colour),

@@ -13,25 +13,27 @@ use super::{Ended, Tap};
 #[derive(Debug)]
 pub struct Tapped<S> {
     inner: S,
-    tap: Tap,
-    /// Which connection of the tap's this is.
-    number: u64,
+    /// Who sees it, and which connection of theirs this is; nobody, where one type is to stand for both.
+    seen: Option<(Tap, u64)>,
 }
 
 impl<S> Tapped<S> {
     pub(super) fn new(inner: S, tap: Tap, number: u64) -> Self {
-        Self { inner, tap, number }
+        Self { inner, seen: Some((tap, number)) }
     }
 
-    #[cfg(feature = "cli")]
-    pub(super) fn number(&self) -> u64 {
-        self.number
+    /// A stream that nobody sees.
+    #[cfg(feature = "emulator")]
+    pub(super) fn unseen(inner: S) -> Self {
+        Self { inner, seen: None }
     }
 }
 
 impl<S> Drop for Tapped<S> {
     fn drop(&mut self) {
-        self.tap.end(self.number, Ended::Dropped);
+        if let Some((tap, number)) = &self.seen {
+            tap.end(*number, Ended::Dropped);
+        }
     }
 }
 
@@ -39,13 +41,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tapped<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let (before, room) = (buf.filled().len(), buf.remaining());
         let read = ready!(Pin::new(&mut self.inner).poll_read(cx, buf));
+        let Some((tap, number)) = &self.seen else { return Poll::Ready(read) };
         match &read {
             Ok(()) if buf.filled().len() > before => {
-                self.tap.passed(self.number, Direction::Received, &[IoSlice::new(&buf.filled()[before..])]);
+                tap.passed(*number, Direction::Received, &[IoSlice::new(&buf.filled()[before..])]);
             }
-            Ok(()) if room > 0 => self.tap.ended(self.number, Ended::ByPeer),
+            Ok(()) if room > 0 => tap.ended(*number, Ended::ByPeer),
             Ok(()) => {}
-            Err(error) => self.tap.ended(self.number, Ended::Failed(error)),
+            Err(error) => tap.ended(*number, Ended::Failed(error)),
         }
         Poll::Ready(read)
     }
@@ -84,9 +87,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tapped<S> {
 impl<S> Tapped<S> {
     /// As much of `slices` as was `written` has passed.
     fn wrote(&mut self, written: &io::Result<usize>, slices: &[IoSlice<'_>]) {
+        let Some((tap, number)) = &self.seen else { return };
         let mut left = match written {
             Ok(len) => *len,
-            Err(error) => return self.tap.ended(self.number, Ended::Failed(error)),
+            Err(error) => return tap.ended(*number, Ended::Failed(error)),
         };
         let mut taken = Vec::with_capacity(slices.len());
         for slice in slices {
@@ -96,6 +100,6 @@ impl<S> Tapped<S> {
                 taken.push(IoSlice::new(&slice[..len]));
             }
         }
-        self.tap.passed(self.number, Direction::Sent, &taken);
+        tap.passed(*number, Direction::Sent, &taken);
     }
 }

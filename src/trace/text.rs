@@ -60,7 +60,6 @@ pub(super) fn line(record: &Record, colour: Colour) -> String {
 }
 
 /// What a connection goes by.
-#[cfg(feature = "cli")]
 pub(super) fn began(connection: u64, name: &str, colour: Colour) -> String {
     format!("{}\n", colour.paint(DIM, format_args!("connection {connection} is {}", clipped(name))))
 }
