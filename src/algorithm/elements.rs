@@ -33,6 +33,7 @@ pub(super) struct Rules {
 }
 
 /// Gives the bodies in `input` to `sink`, each with its number, until that finds a fault; how many there are.
+#[allow(clippy::type_complexity, reason = "a closure by reference, said where it is taken")]
 pub(super) fn read(
     input: &str,
     rules: Rules,
@@ -49,6 +50,7 @@ pub(super) fn read(
     document.into_count().map(|(count, _)| count)
 }
 
+#[allow(clippy::type_complexity, reason = "a closure by reference, said where it is taken")]
 struct Bodies<'a> {
     rules: Rules,
     /// Of the element that is being read.
