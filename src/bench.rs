@@ -11,6 +11,7 @@ mod latency;
 mod ledger;
 mod limits;
 mod mark;
+mod maximum;
 mod pacer;
 mod report;
 mod run;

@@ -17,6 +17,7 @@ pub use schedule::{Schedule, Unit};
 pub use sizes::Sizes;
 pub(super) use sizes::size;
 pub use text::TextError;
+use text::of_bytes;
 pub(super) use text::positive_or_zero;
 
 /// Batches without an outcome on a link, unless it is said.
@@ -209,7 +210,7 @@ impl fmt::Display for Workload {
         }
         let mut maybe = |name: &str, value: Option<&dyn fmt::Display>| say(value.is_some(), name, value.unwrap_or(&""));
         maybe("batch-events", self.max_batch_events.as_ref().map(|events| events as _));
-        maybe("batch-bytes", self.max_batch_bytes.as_ref().map(|bytes| bytes as _));
+        maybe("batch-bytes", self.max_batch_bytes.map(of_bytes).as_ref().map(|bytes| bytes as _));
         maybe("linger", self.linger.map(Span).as_ref().map(|span| span as _));
         say(self.connections != 1, "connections", &self.connections);
         say(self.links != 1, "links", &self.links);
@@ -221,7 +222,7 @@ impl fmt::Display for Workload {
         say(self.catch_up, "catch-up", &"");
         let mut maybe = |name: &str, value: Option<&dyn fmt::Display>| say(value.is_some(), name, value.unwrap_or(&""));
         maybe("events", self.events.as_ref().map(|events| events as _));
-        maybe("bytes", self.bytes.as_ref().map(|bytes| bytes as _));
+        maybe("bytes", self.bytes.map(of_bytes).as_ref().map(|bytes| bytes as _));
         maybe("duration", self.span().map(Span).as_ref().map(|span| span as _));
         say(true, "warm-up", &Span(self.warm_up));
         say(self.receive, "receive", &"");
@@ -285,6 +286,7 @@ mod tests {
             keys: Keys::Uniform(10),
             properties: vec![("kind".to_owned(), "it's".to_owned())],
             max_batch_events: Some(1),
+            max_batch_bytes: Some(65_536),
             linger: Some(Duration::from_millis(1_500)),
             rate: "1MiB/s".parse().ok(),
             is_poisson: true,
@@ -296,7 +298,7 @@ mod tests {
         };
         assert_eq!(
             workload.to_string(),
-            r"--size 1KiB --keys uniform:10 --property 'kind=it'\''s' --batch-events 1 --linger 1s500ms --rate 1MiB/s --poisson --events 1000 --warm-up 0s --receive --rounds 3 --seed 1"
+            r"--size 1KiB --keys uniform:10 --property 'kind=it'\''s' --batch-events 1 --batch-bytes 64KiB --linger 1s500ms --rate 1MiB/s --poisson --events 1000 --warm-up 0s --receive --rounds 3 --seed 1"
         );
     }
 

@@ -12,21 +12,10 @@ use super::report::interrupted;
 use super::signal::Signals;
 use super::trace::Trace;
 use super::{output, shown};
-use crate::bench::{
-    Bench, BenchError, Comparison, Figure, Held, Limit, Outcome, Report, Schedule, Search, Step, Stop, Workload,
-    command,
-};
+use crate::bench::{Bench, BenchError, Comparison, Held, Limit, Outcome, Report, Step, Stop, Workload, command};
 use args::{BenchArgs, BenchCommand, CompareArgs, Form, Judged};
 use building::Ground;
 use live::Live;
-
-/// Where a search for the maximum begins, in events a second, and how close it comes.
-const FIRST_RATE: f64 = 1_000.0;
-const SEARCH_WIDTH: f64 = 0.05;
-/// How long each of its rates is tried.
-const STEP_SPAN: std::time::Duration = std::time::Duration::from_secs(3);
-/// A rate is kept when so much of it is accepted.
-const KEPT: f64 = 0.98;
 
 /// Runs the command; the exit code.
 pub(super) async fn run(args: BenchArgs) -> u8 {
@@ -96,7 +85,13 @@ fn ask_to_end(stop: &Stop, signals: &Signals) {
 
 async fn measure(args: &BenchArgs, bench: &mut Bench, workload: &Workload, live: &Live) -> Result<Report, Failure> {
     let measured = match args.judged.find_max {
-        true => find_max(args, bench, workload, live).await,
+        true => {
+            let on_step = |step: &Step| {
+                let outcome = step.broken.as_deref().unwrap_or("held");
+                live.say(&format!("{:.0} events/s: {outcome}", step.rate));
+            };
+            bench.find_max(workload, &max_limits(&args.judged), |second| live.tell(second), on_step).await
+        }
         false => bench.run(workload, |second| live.tell(second)).await,
     };
     measured.map_err(|error| match error {
@@ -105,56 +100,11 @@ async fn measure(args: &BenchArgs, bench: &mut Bench, workload: &Workload, live:
     })
 }
 
-/// Tries rates until the knee is known. The report is that of the last rate that held, or else of the last.
-async fn find_max(args: &BenchArgs, bench: &mut Bench, workload: &Workload, live: &Live) -> Result<Report, BenchError> {
-    let given = workload.rate.as_ref().and_then(Schedule::first_rate);
-    let mut search = Search::from(given.unwrap_or(FIRST_RATE), SEARCH_WIDTH);
-    let limits = max_limits(&args.judged);
-    let (mut steps, mut best, stop) = (Vec::new(), None, bench.stop());
-    while let Some(rate) = search.rate() {
-        let span = workload.duration.unwrap_or(STEP_SPAN);
-        let step_of = Workload { rate: Some(Schedule::steady(rate)), duration: Some(span), ..workload.clone() };
-        let report = bench.run(&step_of, |second| live.tell(second)).await?;
-        let step = step(rate, &report, &limits);
-        live.say(&match &step.broken {
-            Some(broken) => format!("{rate:.0} events/s: {broken}"),
-            None => format!("{rate:.0} events/s: held"),
-        });
-        search.tell(step.broken.is_none());
-        if step.broken.is_none() || best.is_none() {
-            best = Some(report);
-        }
-        steps.push(step);
-        if stop.is_stopped() {
-            break;
-        }
-    }
-    let mut report = match best {
-        Some(report) => report,
-        None => bench.run(workload, |second| live.tell(second)).await?,
-    };
-    report.search = steps;
-    Ok(report)
-}
-
 fn max_limits(judged: &Judged) -> Vec<Limit> {
     if !judged.max_limits.is_empty() {
         return judged.max_limits.clone();
     }
     ["p99>50ms", "errors>0%"].iter().filter_map(|text| text.parse().ok()).collect()
-}
-
-fn step(rate: f64, report: &Report, limits: &[Limit]) -> Step {
-    let median = |figure: Figure| report.values(figure).first().copied().unwrap_or_default();
-    let accepted_per_sec = median(Figure::Rate);
-    let p99_us = Figure::named("p99").map(median).unwrap_or_default() * 1e3;
-    let beyond = limits.iter().find_map(|limit| match limit.check(report, None) {
-        Held::No(text) | Held::Unknown(text) => Some(text),
-        Held::Yes | Held::WithinNoise(_) => None,
-    });
-    let not_kept =
-        || (accepted_per_sec < KEPT * rate).then(|| format!("only {accepted_per_sec:.0} events/s were accepted"));
-    Step { rate, accepted_per_sec, p99_us, broken: beyond.or_else(not_kept) }
 }
 
 /// What would be in vain, before anything is run.

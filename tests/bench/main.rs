@@ -1,6 +1,7 @@
 //! What `hubwire::bench` reports is what happened. Time is paused: every figure is exact.
 
 mod honesty;
+mod maximum;
 mod readers;
 mod workloads;
 

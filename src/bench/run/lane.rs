@@ -144,6 +144,9 @@ impl Lane {
                 Next::Nothing => break,
             }
         }
+        if self.pacer.is_some() {
+            self.until_due(Some(self.looked)).await;
+        }
         while let Some(route) = self.open.any() {
             self.depart(route).await;
         }
@@ -185,7 +188,7 @@ impl Lane {
             return Next::Nothing;
         };
         let is_measured = due >= self.shared.workload.warm_up;
-        if !self.wait_until(due).await {
+        if !self.depart_before(due).await {
             return Next::Nothing;
         }
         (self.looked, self.until_look) = (due, EVENTS_BETWEEN_LOOKS);
@@ -200,25 +203,46 @@ impl Lane {
         self.end.is_some_and(|end| since_start >= self.shared.workload.warm_up + end)
     }
 
-    /// Waits until `due`, and has what is to be done in between done; whether it goes on.
-    async fn wait_until(&mut self, due: Duration) -> bool {
+    /// Has every batch leave that is to before an event is due, each in its time; whether it goes on.
+    ///
+    /// Events are packed ahead of their time, up to the next batch that leaves: a lane is woken once for each batch, and not
+    /// for each event, and no batch leaves earlier for it.
+    async fn depart_before(&mut self, due: Duration) -> bool {
         let due = self.shared.start + due;
+        while let Some(at) = self.open.overdue_at(self.linger).filter(|at| *at <= due) {
+            if !self.wait_until(at).await {
+                return false;
+            }
+            if let Some(route) = self.open.oldest() {
+                self.depart(route).await;
+            }
+        }
+        !self.shared.stop.is_stopped()
+    }
+
+    /// Waits until an event is due, where events are: what it makes leave does not leave before.
+    async fn until_due(&mut self, due: Option<Duration>) {
+        if let Some(due) = due {
+            // Once it is stopped, nothing has to wait.
+            self.wait_until(self.shared.start + due).await;
+        }
+    }
+
+    /// Waits until `at`, and books the outcomes that come in between; whether it goes on.
+    async fn wait_until(&mut self, at: Instant) -> bool {
         loop {
             self.land_ready();
-            self.depart_overdue().await;
-            let now = clock::now();
             if self.shared.stop.is_stopped() {
                 return false;
             }
-            if now >= due {
+            if clock::now() >= at {
                 return true;
             }
-            let until = self.open.overdue_at(self.linger).map_or(due, |at| at.min(due));
             tokio::select! {
                 biased;
                 () = self.shared.stop.stopped() => return false,
                 Some(landed) = self.in_flight.next(), if !self.in_flight.is_empty() => self.land(landed),
-                () = self.shared.alarm.at(until) => {}
+                () = self.shared.alarm.at(at) => {}
             }
         }
     }
@@ -227,6 +251,7 @@ impl Lane {
     async fn offer(&mut self, draw: &Draw, due: Option<Duration>, is_measured: bool) {
         let route = self.route(draw);
         if self.open.get(route).is_some_and(|open| open.load.is_measured != is_measured) {
+            self.until_due(due).await;
             self.depart(route).await;
         }
         let len = self.shared.material.body(&draw.body).len() as u64;
@@ -239,17 +264,21 @@ impl Lane {
             if self.shared.workload.is_sequential && self.open.get(route).is_none() {
                 self.until_room(1).await;
             }
-            let Some(open) = self.open_batch(route, is_measured) else { return };
+            let Some(open) = self.open_batch(route, due, is_measured) else { return };
             let before = open.batch.encoded_len();
             match self.add(route, draw, due) {
                 Added::Yes => {
                     self.count(route, len, before, due);
                     if self.is_full(route) {
+                        self.until_due(due).await;
                         self.depart(route).await;
                     }
-                    return self.make_room().await;
+                    return self.make_room(due).await;
                 }
-                Added::Full => self.depart(route).await,
+                Added::Full => {
+                    self.until_due(due).await;
+                    self.depart(route).await;
+                }
                 Added::Never(message) => {
                     self.until_look = 0;
                     let load = Load { lane: self.number, is_measured, events: 1, ..Load::default() };
@@ -275,10 +304,10 @@ impl Lane {
     }
 
     /// The batch that the route's events go into.
-    fn open_batch(&mut self, route: u32, is_measured: bool) -> Option<&Open> {
+    fn open_batch(&mut self, route: u32, due: Option<Duration>, is_measured: bool) -> Option<&Open> {
         if self.open.get(route).is_none() {
             let batch = self.new_batch(route)?;
-            let begun = clock::now();
+            let begun = due.map_or_else(clock::now, |due| self.shared.start + due);
             let load = Load { lane: self.number, is_measured, ..Load::default() };
             self.open.grow(batch.encoded_len());
             self.open.insert(route, Open { batch, begun, load });
@@ -346,8 +375,9 @@ impl Lane {
     }
 
     /// Many keys do not hold more than so much: the oldest leaves as it is.
-    async fn make_room(&mut self) {
+    async fn make_room(&mut self, due: Option<Duration>) {
         while self.open.is_beyond(MAX_OPEN_BATCHES_LEN * self.senders[0].max_message_size()) {
+            self.until_due(due).await;
             let Some(route) = self.open.oldest() else { return };
             self.depart(route).await;
         }
