@@ -1,6 +1,6 @@
 //! `hubwire algorithm`.
 
-use super::args::{AlgorithmArgs, ElementsArg};
+use super::args::algorithm::{AlgorithmArgs, ElementsArg};
 use super::failure::Failure;
 use super::output;
 use super::send::{emulator_of, warning};

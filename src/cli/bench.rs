@@ -1,19 +1,18 @@
 //! `hubwire bench`.
 
-pub(super) mod args;
 mod building;
 mod live;
 
 use std::fs;
 use std::path::Path;
 
+use super::args::bench::{BenchArgs, BenchCommand, CompareArgs, Form, Judged};
 use super::failure::{Failure, Kind};
 use super::report::interrupted;
 use super::signal::Signals;
 use super::trace::Trace;
 use super::{output, shown};
 use crate::bench::{Bench, BenchError, Comparison, Held, Limit, Outcome, Report, Step, Stop, Workload, command};
-use args::{BenchArgs, BenchCommand, CompareArgs, Form, Judged};
 use building::Ground;
 use live::Live;
 

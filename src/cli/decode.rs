@@ -18,7 +18,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::args::{DecodeArgs, DecodeOutput, What};
+use super::args::decode::{DecodeArgs, DecodeOutput, What};
 use super::failure::{Failure, Kind};
 use super::{output, shown};
 use crate::wire::dissect::{self, Events, Secrets};

@@ -14,7 +14,7 @@ mod voice;
 
 use std::io;
 
-use super::args::EmulatorArgs;
+use super::args::emulator::EmulatorArgs;
 use super::failure::Failure;
 use super::signal::Signals;
 use super::trace::Trace;

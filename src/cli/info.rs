@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use serde::Serialize;
 
-use super::args::{InfoArgs, InfoOutput};
+use super::args::info::{InfoArgs, InfoOutput};
 use super::failure;
 use super::failure::Failure;
 use super::json::rfc3339;

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 
 pub(super) use item::{Item, Template, Unit};
 
-use super::args::{Format, SendArgs};
+use super::args::send::{Format, SendArgs};
 use super::failure::Failure;
 use super::output;
 use super::shown;

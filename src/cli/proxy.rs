@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::args::ProxyArgs;
+use super::args::proxy::ProxyArgs;
 use super::failure::Failure;
 use super::settings::{self, Network};
 use super::signal::Signals;

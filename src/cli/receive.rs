@@ -7,7 +7,7 @@ mod reading;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::args::{ReceiveArgs, Rendering};
+use super::args::receive::{ReceiveArgs, Rendering};
 use super::failure::{Failure, Kind};
 use super::printer::Printer;
 use super::settings::{self, Network};

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::args::ReplayArgs;
+use super::args::replay::ReplayArgs;
 use super::failure::{Failure, Kind};
 use super::signal::Signals;
 use super::trace::Trace;

@@ -1,6 +1,7 @@
 //! `hubwire send`.
 
-use super::args::{Output, SendArgs};
+use super::args::Output;
+use super::args::send::SendArgs;
 use super::failure::Failure;
 use super::input::{self, Content, Input};
 use super::output;

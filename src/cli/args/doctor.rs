@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::cli::trace::TraceArgs;
 use clap::{Args, ValueEnum};
 
-use super::{Output, WhereTo, name, time};
+use super::values::{name, time};
+use super::{Output, WhereTo};
 use crate::DEFAULT_CONSUMER_GROUP;
 
 const EXAMPLES: &str = "\

@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::cli::trace::TraceArgs;
 use clap::Args;
 
-use super::{Output, WhereTo, time};
+use super::values::time;
+use super::{Output, WhereTo};
 
 const EXAMPLES: &str = "\
 Examples:

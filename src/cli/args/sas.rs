@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand};
 
-use super::{Output, time};
+use super::Output;
+use super::values::time;
 
 /// Why a token is no argument, and what to do instead.
 pub(in crate::cli) const TOKEN_ADVICE: &str = "a token is not taken as an argument: every user of this machine can read the \

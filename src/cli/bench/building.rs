@@ -1,7 +1,7 @@
 //! Arguments, turned into a workload and a target.
 
-use super::args::{Against, BenchArgs, DEFAULT_PARTITIONS, DEFAULT_RETRIES};
 use crate::bench::{Aside, Bench, LocalHub, LocalHubError, Route, Target, Workload};
+use crate::cli::args::bench::{Against, BenchArgs, DEFAULT_PARTITIONS, DEFAULT_RETRIES};
 use crate::cli::failure::Failure;
 use crate::cli::settings::{self, Network};
 use crate::cli::trace::Trace;

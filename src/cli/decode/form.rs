@@ -4,8 +4,8 @@ use std::io::{self, Read};
 
 use clap::ValueEnum;
 
-use super::super::args::What;
 use super::super::failure::Failure;
+use crate::cli::args::decode::What;
 use crate::wire::dissect;
 use crate::wire::shape;
 

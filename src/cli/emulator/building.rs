@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::config::Config;
 use super::journal::Journal;
-use crate::cli::args::{EmulatedTier, EmulatorArgs};
+use crate::cli::args::emulator::{EmulatedTier, EmulatorArgs};
 use crate::cli::failure::Failure;
 use crate::cli::shown;
 use crate::cli::trace::Trace;

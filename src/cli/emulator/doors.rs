@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::cli::args::EmulatorArgs;
+use crate::cli::args::emulator::EmulatorArgs;
 use crate::cli::failure::Failure;
 use crate::cli::shown;
 use crate::emulator::{Emulator, Listening, ListeningHealth, TlsIdentity};

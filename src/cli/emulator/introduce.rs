@@ -6,7 +6,7 @@ use super::doors::Doors;
 use super::hints::{self, Hint};
 use super::object::Object;
 use super::voice::Voice;
-use crate::cli::args::EmulatorArgs;
+use crate::cli::args::emulator::EmulatorArgs;
 use crate::cli::output;
 use crate::cli::rule::RuleArg;
 use crate::emulator::{Emulator, Listening, Transport};

@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Cursor, Read};
 
 use serde::de::{DeserializeSeed, Deserializer};
 
-use crate::cli::args::Format;
+use crate::cli::args::send::Format;
 use crate::cli::failure::Failure;
 use crate::document::{self, Reader, Take};
 

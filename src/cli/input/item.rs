@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::Event;
-use crate::cli::args::SendArgs;
+use crate::cli::args::send::SendArgs;
 use crate::cli::failure::Failure;
 use crate::wire::batch::Batch;
 

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::{PATIENCE, Sink};
-use crate::cli::args::ReceiveArgs;
+use crate::cli::args::receive::ReceiveArgs;
 use crate::cli::failure::{Failure, Kind};
 use crate::cli::output;
 use crate::cli::settings::Network;
