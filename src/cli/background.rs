@@ -48,7 +48,7 @@ impl Background {
         let state = Arc::<State>::default();
         let writing = Arc::clone(&state);
         thread::Builder::new().name("background".to_owned()).spawn(move || {
-            if let Err(error) = write_all(out, &to_write, &writing) {
+            if let Err(error) = write_all(out, to_write, &writing) {
                 *writing.failure() = Some(error);
             }
             let _ = finished.send(());
@@ -95,8 +95,8 @@ impl Write for Queue {
     }
 }
 
-/// Writes until the end is said, flushing whenever nothing waits.
-fn write_all(mut out: impl Write, entries: &Receiver<Entry>, state: &State) -> io::Result<()> {
+/// Writes until the end is said, flushing whenever nothing waits. Once it returns, nothing more is taken for it.
+fn write_all(mut out: impl Write, entries: Receiver<Entry>, state: &State) -> io::Result<()> {
     while let Ok(Entry::Piece(piece)) = entries.recv() {
         out.write_all(&piece)?;
         if state.waiting_len.fetch_sub(piece.len(), Ordering::AcqRel) == piece.len() {
