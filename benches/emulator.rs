@@ -7,7 +7,8 @@
 //!
 //! Then hubwire's own client publishes to the emulator, packing each batch afresh, and the CPU time of each end is told: the
 //! end that uses more of it is the one that holds the other up. First an emulator that holds as much as it may, and reads into
-//! the memory of what it drops, as in any long run; then one that touches its memory for the first time.
+//! the memory of what it drops, as in any long run; then one that fills memory which it touched before, and one that touches its
+//! memory for the first time.
 
 mod support;
 
@@ -51,11 +52,11 @@ fn main() {
             emulated.cpu.as_secs_f64() / sink.cpu.as_secs_f64()
         );
     }
-    for (is_full, title) in [(true, "full"), (false, "filling")] {
+    for (state, title) in [(State::Full, "full"), (State::Pretouched, "pretouched"), (State::Untouched, "untouched")] {
         println!("{:>10} {:>34} {:>34} {:>14}", "event", "hubwire's client", format!("the emulator, {title}"), "CPU");
         for event_len in [100, 1_024, 60 * 1_024] {
             let packer = Packer::full(event_len);
-            let (clients, emulated) = (0..rounds).map(|_| publish_to_emulator(&packer, batches, is_full)).unzip();
+            let (clients, emulated) = (0..rounds).map(|_| publish_to_emulator(&packer, batches, state)).unzip();
             let (client, emulated) = (median(clients), median(emulated));
             println!(
                 "{event_len:>8} B {:>34} {:>34} {:>8.2} times",
@@ -65,6 +66,17 @@ fn main() {
             );
         }
     }
+}
+
+/// What an emulator is when a round begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It holds as much as it may.
+    Full,
+    /// It holds nothing yet, and the memory for what will come has been touched.
+    Pretouched,
+    /// It holds nothing yet.
+    Untouched,
 }
 
 /// An emulator on a thread of its own.
@@ -78,12 +90,13 @@ struct Served {
 }
 
 impl Served {
-    fn start() -> Self {
+    fn start(is_pretouched: bool) -> Self {
         let (told, heard) = std::sync::mpsc::channel();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let thread = thread::spawn(move || {
             support::runtime().block_on(async {
-                let builder = Emulator::builder().event_hub("telemetry", 4).retention_bytes(RETENTION_LEN as u64);
+                let builder = Emulator::builder().event_hub("telemetry", 4);
+                let builder = builder.retention_bytes(RETENTION_LEN as u64).pretouch(is_pretouched);
                 let listening = builder.build().expect("a hub").listen("127.0.0.1:0").await.expect("a port");
                 told.send((listening.local_addr(), listening.connection_string(None), this_thread()))
                     .expect("a listener");
@@ -101,7 +114,7 @@ impl Served {
 }
 
 fn blast_at_emulator(packer: &Packer, batches: usize) -> Took {
-    let served = Served::start();
+    let served = Served::start(false);
     let stream = TcpStream::connect(served.address).expect("a peer");
     stream.set_nodelay(true).expect("a socket");
     let took = blast(stream, &served.cpu, packer, BATCHES_BEFORE, batches);
@@ -128,10 +141,10 @@ fn blast(stream: TcpStream, cpu: &Path, packer: &Packer, batches_before: usize, 
     Took::of(time, cpu_of(cpu) - cpu_before, batches)
 }
 
-/// What hubwire's own client takes for batches that it packs afresh, and what the emulator takes for them: one that holds
-/// as much as it may, or one that touches its memory for the first time.
-fn publish_to_emulator(packer: &Packer, batches: usize, is_full: bool) -> (Took, Took) {
-    let served = Served::start();
+/// What hubwire's own client takes for batches that it packs afresh, and what the emulator takes for them.
+fn publish_to_emulator(packer: &Packer, batches: usize, state: State) -> (Took, Took) {
+    let served = Served::start(state == State::Pretouched);
+    let is_full = state == State::Full;
     let to = ConnectionString::parse(&served.connection_string).expect("well-formed");
     let took = support::runtime().block_on(async {
         let publisher = Publisher::open(&to, Options::default(), WINDOW).await;

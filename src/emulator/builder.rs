@@ -39,6 +39,7 @@ pub struct Builder {
     rules: Vec<Rule>,
     limits: Limits,
     allow_remote: bool,
+    is_pretouched: bool,
     starts_at: Option<SystemTime>,
     faults: Vec<Fault>,
     listener: Option<Listener>,
@@ -55,6 +56,7 @@ impl fmt::Debug for Builder {
             .field("rules", &self.rules)
             .field("limits", &self.limits)
             .field("allow_remote", &self.allow_remote)
+            .field("is_pretouched", &self.is_pretouched)
             .field("starts_at", &self.starts_at)
             .finish()
     }
@@ -252,6 +254,15 @@ impl Builder {
         self
     }
 
+    /// Whether [`build`](Self::build) touches the memory of all bytes that may be kept. Default: no; it is touched as events come.
+    ///
+    /// A page that is touched for the first time costs more than what is read into it. A client that is measured against an
+    /// emulator waits for that until the retention has been full once, unless the emulator has done it before.
+    pub fn pretouch(mut self, is_pretouched: bool) -> Self {
+        self.is_pretouched = is_pretouched;
+        self
+    }
+
     /// How many events of a partition are kept at least, unless age or bytes say otherwise. Default: all.
     ///
     /// Events go as they came, a message at a time: as soon as the messages after it hold this many.
@@ -379,7 +390,7 @@ impl Builder {
         }
         self.add_consumer_groups()?;
         self.check()?;
-        let store = Store::new(&self.hubs, self.limits.retention);
+        let store = Store::new(&self.hubs, self.limits.retention, self.is_pretouched);
         let clock = self.starts_at.map_or_else(WallClock::start, WallClock::starting_at);
         let namespace = Namespace { hubs: self.hubs, rules: self.rules, limits: self.limits, created_at: clock.now() };
         let shared = Shared {

@@ -137,7 +137,8 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     fn store() -> Store {
-        Store::new(&namespace().hubs, Retention { age: Duration::MAX, bytes: u64::MAX, events: u64::MAX })
+        let forever = Retention { age: Duration::MAX, bytes: u64::MAX, events: u64::MAX };
+        Store::new(&namespace().hubs, forever, false)
     }
 
     fn request(kind: &str, name: &str, partition: Option<&str>) -> Event {

@@ -174,7 +174,8 @@ pub(super) struct PartitionRef {
 }
 
 impl Store {
-    pub(super) fn new(hubs: &[Hub], retention: Retention) -> Self {
+    /// With `is_pretouched`, all memory that the retention allows is touched at once.
+    pub(super) fn new(hubs: &[Hub], retention: Retention, is_pretouched: bool) -> Self {
         let log =
             |hub: &Hub| Log { partitions: (0..hub.partition_count).map(|_| Partition::default()).collect(), turn: 0 };
         Self {
@@ -183,7 +184,7 @@ impl Store {
             retention,
             held: 0,
             order: VecDeque::new(),
-            spares: Arc::new(Spares::new(MAX_SPARES)),
+            spares: Arc::new(Spares::new(MAX_SPARES, if is_pretouched { retention.bytes } else { 0 })),
         }
     }
 
@@ -502,7 +503,7 @@ mod tests {
 
     #[test]
     fn numbers_and_offsets_grow_within_a_partition() {
-        let mut store = Store::new(&hub(2), FOREVER);
+        let mut store = Store::new(&hub(2), FOREVER, false);
         store.publish(to(Some(1)), publication(None, &["a", "bb"]), UNIX_EPOCH).unwrap();
         store.publish(to(Some(1)), publication(None, &["c"]), UNIX_EPOCH).unwrap();
         store.publish(to(Some(0)), publication(None, &["d"]), UNIX_EPOCH).unwrap();
@@ -513,7 +514,7 @@ mod tests {
 
     #[test]
     fn a_partition_is_read_from_a_number_on() {
-        let mut store = Store::new(&hub(2), FOREVER);
+        let mut store = Store::new(&hub(2), FOREVER, false);
         store.publish(to(Some(1)), publication(None, &["a", "bb"]), UNIX_EPOCH).unwrap();
         let numbers = |from| {
             let events = store.events_from(0, 1, from).unwrap();
@@ -528,7 +529,7 @@ mod tests {
 
     #[test]
     fn a_read_is_bounded_by_count_and_bytes_but_never_stuck() {
-        let mut store = Store::new(&hub(1), FOREVER);
+        let mut store = Store::new(&hub(1), FOREVER, false);
         store.publish(to(None), publication(None, &["one", "two", "three"]), UNIX_EPOCH).unwrap();
         let mut read = |from, events, bytes| store.read(FIRST, from, events, bytes, UNIX_EPOCH).len();
         assert_eq!(read(0, 2, 1_000), 2);
@@ -541,7 +542,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_position_is_found() {
-        let mut store = Store::new(&hub(1), FOREVER);
+        let mut store = Store::new(&hub(1), FOREVER, false);
         store.publish(to(None), publication(None, &["a", "bb", "c"]), at_millis(1_000)).unwrap();
         store.publish(to(None), publication(None, &["d"]), at_millis(2_000)).unwrap();
         let offsets: Vec<u64> = store.events(0).iter().map(|event| event.offset).collect();
@@ -569,7 +570,7 @@ mod tests {
 
     #[test]
     fn batches_without_a_key_take_turns_and_stay_whole() {
-        let mut store = Store::new(&hub(3), FOREVER);
+        let mut store = Store::new(&hub(3), FOREVER, false);
         for _ in 0..4 {
             store.publish(to(None), publication(None, &["a", "b"]), UNIX_EPOCH).unwrap();
         }
@@ -578,7 +579,7 @@ mod tests {
 
     #[test]
     fn a_key_always_leads_to_the_same_partition() {
-        let mut store = Store::new(&hub(32), FOREVER);
+        let mut store = Store::new(&hub(32), FOREVER, false);
         for _ in 0..3 {
             store.publish(to(None), publication(Some("device-42"), &["a"]), UNIX_EPOCH).unwrap();
         }
@@ -587,7 +588,7 @@ mod tests {
 
     #[test]
     fn a_key_on_a_partition_link_is_not_allowed() {
-        let mut store = Store::new(&hub(2), FOREVER);
+        let mut store = Store::new(&hub(2), FOREVER, false);
         let error = store.publish(to(Some(1)), publication(Some("k"), &["a"]), UNIX_EPOCH).unwrap_err();
         assert_eq!(error.condition, condition::NOT_ALLOWED);
         assert!(store.events(0).is_empty());
@@ -595,7 +596,7 @@ mod tests {
 
     #[test]
     fn past_the_bytes_the_oldest_of_all_goes_first() {
-        let mut store = Store::new(&hub(2), FOREVER);
+        let mut store = Store::new(&hub(2), FOREVER, false);
         store.publish(to(Some(0)), publication(None, &["a"]), UNIX_EPOCH).unwrap();
         let one = store.held;
         store.retention.bytes = 2 * one;
@@ -612,7 +613,7 @@ mod tests {
 
     #[test]
     fn the_memory_of_what_is_dropped_is_read_into_again() {
-        let mut store = Store::new(&hub(1), Retention { events: 1, ..FOREVER });
+        let mut store = Store::new(&hub(1), Retention { events: 1, ..FOREVER }, false);
         let mut publish = |memory: &mut Vec<*const u8>| {
             let mut message = publication(None, &["a"]);
             let mut buffer = store.spares.take(1);
@@ -627,8 +628,16 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_touched_at_the_start_if_that_is_asked_for_and_as_much_as_may_be_held() {
+        let retention = Retention { bytes: 1 << 20, ..FOREVER };
+        for (is_pretouched, expected) in [(false, 0), (true, 4)] {
+            assert_eq!(Store::new(&hub(1), retention, is_pretouched).spares.len(), expected);
+        }
+    }
+
+    #[test]
     fn past_the_count_a_message_goes_once_the_rest_is_enough() {
-        let mut store = Store::new(&hub(1), Retention { events: 2, ..FOREVER });
+        let mut store = Store::new(&hub(1), Retention { events: 2, ..FOREVER }, false);
         store.publish(to(None), publication(None, &["a", "b", "c"]), UNIX_EPOCH).unwrap();
         store.publish(to(None), publication(None, &["d"]), UNIX_EPOCH).unwrap();
         assert_eq!(numbers(&store, 0), [0, 1, 2, 3], "without the first message one event would be left");
@@ -642,7 +651,7 @@ mod tests {
 
     #[test]
     fn what_is_too_old_is_gone_for_every_reader() {
-        let mut store = Store::new(&hub(1), Retention { age: Duration::from_secs(60), ..FOREVER });
+        let mut store = Store::new(&hub(1), Retention { age: Duration::from_secs(60), ..FOREVER }, false);
         store.publish(to(None), publication(None, &["a"]), at_millis(0)).unwrap();
         store.publish(to(None), publication(None, &["b"]), at_millis(30_000)).unwrap();
         assert_eq!(store.read(FIRST, 0, 9, 1_000, at_millis(59_999)).len(), 2);
@@ -658,7 +667,7 @@ mod tests {
 
     #[test]
     fn whoever_waits_is_told_once_and_those_who_left_are_let_go() {
-        let mut store = Store::new(&hub(1), FOREVER);
+        let mut store = Store::new(&hub(1), FOREVER, false);
         let waiter = Arc::new(Notify::new());
         store.wait_at(FIRST, &Arc::new(Notify::new()));
         store.wait_at(FIRST, &waiter);

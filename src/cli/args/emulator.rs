@@ -57,6 +57,10 @@ pub(in crate::cli) struct EmulatorArgs {
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
     pub(in crate::cli) retention_bytes: u64,
 
+    /// Touch the memory for those bytes at start, so that no client waits for it later
+    #[arg(long)]
+    pub(in crate::cli) pretouch: bool,
+
     /// How many events of a partition are enough to keep [default: all]
     #[arg(long, value_name = "COUNT")]
     pub(in crate::cli) retention_events: Option<u64>,

@@ -9,8 +9,8 @@ use crate::cli::{output, shown};
 use crate::emulator::Emulator;
 use crate::{Options, Retry};
 
-/// What an emulator keeps: little, so that all of its memory has been touched when the warm-up is over, which costs more than
-/// what is read into it.
+/// What an emulator keeps: little, for all of its memory is touched before the first event comes, which costs more than what is
+/// read into it.
 const RETENTION_LEN: u64 = 64 << 20;
 /// The same with readers: some may be slower than the publisher for a while.
 const RETENTION_FOR_READERS_LEN: u64 = 1 << 30;
@@ -122,7 +122,8 @@ fn local(against: &Against, event_hub: &str, is_read: bool) -> Result<(LocalHub,
         return Ok((LocalHub::sink().map_err(failed)?, "a sink in this process, over loopback TCP".to_owned()));
     }
     let retention_len = if is_read { RETENTION_FOR_READERS_LEN } else { RETENTION_LEN };
-    let mut builder = Emulator::builder().event_hub(event_hub, against.partitions).retention_bytes(retention_len);
+    let builder = Emulator::builder().event_hub(event_hub, against.partitions);
+    let mut builder = builder.retention_bytes(retention_len).pretouch(!is_read);
     let mut description = format!("an emulator in this process, over loopback TCP, {} partitions", against.partitions);
     if let Some(rtt) = against.rtt {
         builder = builder.round_trip_time(rtt);

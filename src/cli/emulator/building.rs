@@ -37,6 +37,7 @@ fn builder(args: &EmulatorArgs, config: Option<&Config>) -> Result<Builder, Fail
     let mut builder = Emulator::builder()
         .retention(args.retention)
         .retention_bytes(args.retention_bytes)
+        .pretouch(args.pretouch)
         // Warned about, as soon as it is known.
         .allow_remote(true);
     for hub in config.iter().flat_map(|config| &config.event_hubs) {
