@@ -71,6 +71,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::sync::watch;
 
 use crate::clock::{self, WallClock};
+use crate::pump::Stream;
 use crate::spares::Spares;
 use crate::wire::frame::PeerError;
 
@@ -182,14 +183,7 @@ impl Emulator {
                 Ok(stream) => stream,
                 Err(error) => return self.report_refused(origin, error.to_string()),
             };
-            let (number, shared) = (self.shared.count_connection(), Arc::clone(&self.shared));
-            match shared.namespace.limits.round_trip_time {
-                Duration::ZERO => serve(stream, shared, number, origin).await,
-                far => {
-                    let (near, carrying) = distance::put_between(&mut stream, far / 2);
-                    tokio::join!(serve(near, shared, number, origin), carrying);
-                }
-            }
+            self.serve_from_afar(&mut stream, origin).await;
         };
         tokio::select! {
             biased;
@@ -303,6 +297,30 @@ impl Emulator {
     }
 }
 
+impl Emulator {
+    /// Serves a client that is as far away as the limits say.
+    async fn serve_from_afar(&self, stream: &mut dyn Stream, origin: Origin) {
+        let number = self.shared.count_connection();
+        match self.shared.namespace.limits.round_trip_time {
+            Duration::ZERO => self.serve_here(stream, number, origin).await,
+            far => {
+                let (mut near, carrying) = distance::put_between(stream, far / 2);
+                tokio::join!(self.serve_here(&mut near, number, origin), carrying);
+            }
+        }
+    }
+
+    /// Where a tap sees it, if there is one: what it shows as sent has been sent, with the faults in it.
+    async fn serve_here(&self, stream: &mut dyn Stream, number: u64, origin: Origin) {
+        let shared = Arc::clone(&self.shared);
+        #[cfg(feature = "trace")]
+        if let Some(tap) = &self.shared.tap {
+            return connection::serve(&mut tap.wrap(stream), shared, number, origin).await;
+        }
+        connection::serve(stream, shared, number, origin).await;
+    }
+}
+
 /// Event hubs and totals; no keys.
 impl fmt::Debug for Emulator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -326,19 +344,6 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::AcqRel);
     }
-}
-
-/// Where a tap sees it, if there is one: what it shows as sent has been sent, with the faults in it.
-async fn serve<S>(stream: S, shared: Arc<Shared>, number: u64, origin: Origin)
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin,
-{
-    #[cfg(feature = "trace")]
-    if let Some(tap) = &shared.tap {
-        let stream = tap.wrap(stream);
-        return connection::serve(stream, shared, number, origin).await;
-    }
-    connection::serve(stream, shared, number, origin).await;
 }
 
 impl Shared {

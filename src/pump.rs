@@ -21,6 +21,13 @@ const READS_IN_A_ROW: usize = 8;
 /// Turns of writing and reading before time, and the owner, get theirs.
 const TURNS_IN_A_ROW: usize = 16;
 
+/// Anything that bytes go over. Behind a `dyn` there is one of the code that serves it, whatever the stream is made of.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+pub(crate) type BoxStream = Box<dyn Stream>;
+
 /// An engine and the stream that it talks over.
 ///
 /// Everything is polled, nothing is awaited: a write that blocks holds up neither reading, nor time, nor its owner.

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::credential::{OfConnectionString, TokenSource};
 use super::deadline::Deadline;
 use super::driver::{
-    AttachRequest, Attached, BoxStream, Command, Connector, Driver, LinkTerms, Settings, SlotId, Slumber, WakeRequest,
+    AttachRequest, Attached, Command, Connector, Driver, LinkTerms, Settings, SlotId, Slumber, WakeRequest,
 };
 use super::error::{Error, Step};
 use super::memory::Memory;
@@ -23,6 +23,7 @@ use super::transport::{self, Way};
 use super::ways::{Authorization, Handshake};
 use super::window::Window;
 use crate::engine::{Config, Login, Role, Sasl};
+use crate::pump::BoxStream;
 use crate::wire::connection_string::{ConnectionString, Credential, check_event_hub_name};
 
 /// The largest frame we take: what the service itself settles on. Source: event-hubs-wire 4.2.

@@ -27,8 +27,6 @@ pub use connection::Connection;
 #[cfg(feature = "cli")]
 pub(crate) use connection::{dial, token_source};
 pub use credential::{TokenError, TokenFuture, TokenSource};
-#[cfg(feature = "cli")]
-pub(crate) use driver::BoxStream;
 pub(crate) use driver::Slumber;
 pub use error::{Error, Fault, Scope, SendError, Step};
 #[cfg(feature = "trace")]

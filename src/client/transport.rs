@@ -16,13 +16,12 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::deadline::Deadline;
-use super::driver::BoxStream;
 use super::error::{Error, Step};
 use super::ways::{NameLookup, Transport};
+use crate::pump::BoxStream;
 pub(super) use endpoint::{CustomEndpoint, Endpoint};
 #[cfg(feature = "cli")]
 pub(crate) use probe::Probe;
@@ -34,34 +33,22 @@ pub(super) use way::Way;
 ///
 /// Cancel: nothing is left behind.
 pub(super) async fn connect(way: &Way, deadline: Deadline) -> Result<BoxStream, Error> {
-    let Some(proxy) = &way.proxy else {
-        return secure(way, dial(way, &way.endpoint, deadline).await?, deadline).await;
+    let dialled: BoxStream = match &way.proxy {
+        None => Box::new(dial(way, &way.endpoint, deadline).await?),
+        Some(proxy) => {
+            let tcp = dial(way, proxy.address(), deadline).await?;
+            Box::new(proxy.tunnel(tcp, &way.endpoint, deadline).await?)
+        }
     };
-    let tcp = dial(way, proxy.address(), deadline).await?;
-    let tunnel = proxy.tunnel(tcp, &way.endpoint, deadline).await?;
-    secure(way, tunnel, deadline).await
-}
-
-async fn secure<S>(way: &Way, stream: S, deadline: Deadline) -> Result<BoxStream, Error>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    match &way.security {
-        Security::Plain => carry(way, stream, deadline).await,
+    let secured = match &way.security {
+        Security::Plain => dialled,
         #[cfg(feature = "tls")]
-        Security::Tls(tls) => carry(way, tls.start(stream, &way.endpoint, deadline).await?, deadline).await,
-    }
-}
-
-#[cfg_attr(not(feature = "websocket"), allow(unused_variables, clippy::unused_async, reason = "TCP needs no more"))]
-async fn carry<S>(way: &Way, stream: S, deadline: Deadline) -> Result<BoxStream, Error>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
+        Security::Tls(tls) => Box::new(tls.start(dialled, &way.endpoint, deadline).await?),
+    };
     match way.transport {
-        Transport::Tcp => Ok(Box::new(stream)),
+        Transport::Tcp => Ok(secured),
         #[cfg(feature = "websocket")]
-        Transport::WebSocket => Ok(Box::new(upgrade::ask(stream, way, deadline).await?.0)),
+        Transport::WebSocket => Ok(Box::new(upgrade::ask(secured, way, deadline).await?.0)),
     }
 }
 

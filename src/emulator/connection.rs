@@ -14,11 +14,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::io::{AsyncRead, AsyncWrite};
-
 use crate::clock;
 use crate::engine::{Config, Connection, Delivery, Event, LinkId, Outgoing, Role as EngineRole, Sasl};
-use crate::pump::Pump;
+use crate::pump::{Pump, Stream};
 use crate::wire::condition;
 use crate::wire::frame::PeerError;
 
@@ -47,10 +45,7 @@ const MAX_LINKS: usize = 1_000;
 const MAX_REFUSED: usize = 1_000;
 
 /// Serves one peer until it leaves, breaks the rules or falls silent.
-pub(super) async fn serve<S>(stream: S, shared: Arc<Shared>, number: u64, origin: Origin)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+pub(super) async fn serve(stream: &mut dyn Stream, shared: Arc<Shared>, number: u64, origin: Origin) {
     let started = clock::now();
     let config = config(shared.next_serial(), &shared.namespace.limits);
     let stream = Faulty::new(stream, Arc::clone(&shared.faults));

@@ -9,16 +9,12 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream
 
 use super::DUPLEX_LEN;
 use crate::clock;
+use crate::pump::Stream;
 
 /// Bytes on their way in one direction; more wait where they are.
 const MAX_UNDER_WAY: usize = 64 * 1_048_576;
 /// Bytes that one read may bring.
 const READ_LEN: usize = 256 * 1_024;
-
-/// What is carried: by reference, so that there is one of this code for every kind of stream.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// The end of `stream` that is as far away as `one_way` says, and what carries the bytes between the two: it has to be polled,
 /// and is over when all that the near end said has arrived, or the far one has gone.

@@ -14,7 +14,7 @@ use crate::cli::args::doctor::DoctorArgs;
 use crate::cli::connection_string::oddities;
 use crate::cli::settings::Network;
 use crate::cli::ways::is_proxy_in_environment;
-use crate::client::BoxStream;
+use crate::pump::BoxStream;
 use crate::wire::connection_string::Credential;
 use crate::wire::secret::printable;
 use crate::{Options, clock};

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 
 use super::{Deadline, Driver, Engine, Error, Settings, Step};
@@ -13,19 +12,13 @@ use crate::client::error::Scope;
 use crate::client::management::Management;
 use crate::client::status::ConnectionEvent;
 use crate::clock;
-use crate::pump::Pump;
+use crate::pump::{BoxStream, Pump};
 
 /// Bytes of room for one read: the hub's side says little, unless events are read.
 const READ_LEN: usize = 8 * 1024;
 /// What lasted for so long counts as kept: the next loss is a first one.
 pub(super) const STEADY: Duration = Duration::from_secs(10);
 
-/// Anything that bytes go over.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
-
-pub(crate) type BoxStream = Box<dyn Stream>;
 pub(super) type Connecting = Pin<Box<dyn Future<Output = Result<BoxStream, Error>> + Send>>;
 /// Leads to a stream, within a deadline.
 pub(in crate::client) type Connector = Arc<dyn Fn(Deadline) -> Connecting + Send + Sync>;

@@ -11,7 +11,7 @@ use crate::cli::doctor::table::Trouble;
 use crate::cli::doctor::verdict::{Verdict, said};
 use crate::cli::failure::{Failure, Kind};
 use crate::cli::sas::date;
-use crate::client::BoxStream;
+use crate::pump::BoxStream;
 use crate::wire::condition::UNAUTHORIZED_ACCESS;
 use crate::{
     Connection, ConnectionEvent, Error, Event, Options, Position, Receiver, ReceiverOptions, Retry, Scope, Sender,

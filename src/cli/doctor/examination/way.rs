@@ -11,7 +11,8 @@ use crate::cli::doctor::date::{self, Skew};
 use crate::cli::doctor::step::{Status, Step};
 use crate::cli::doctor::table::Trouble;
 use crate::cli::doctor::verdict::said_of;
-use crate::client::{BoxStream, Probe};
+use crate::client::Probe;
+use crate::pump::BoxStream;
 use crate::wire::connection_string::ConnectionString;
 use crate::{Error, Options, Transport, clock};
 
