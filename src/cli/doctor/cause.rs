@@ -14,6 +14,8 @@ use crate::{Error, SendError, Step as Waiting};
 
 /// What is the matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+// Lists all of them.
+#[cfg_attr(test, derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Cause {
     NameUnknown,
@@ -63,57 +65,6 @@ pub(super) enum Cause {
 }
 
 impl Cause {
-    #[cfg(test)]
-    pub(super) const ALL: [Self; 44] = {
-        use Cause::*;
-        [
-            NameUnknown,
-            PortRefused,
-            PortSilent,
-            NoRoute,
-            PrivateEndpoint,
-            OnlyWebSocket,
-            ProxyUnreachable,
-            ProxyLogin,
-            ProxyForbids,
-            NotAProxy,
-            CertificateUntrusted,
-            CertificateExpired,
-            CertificateName,
-            CertificateUnfit,
-            NotTls,
-            TlsCut,
-            NotWebSocket,
-            NotAmqp,
-            SaslRefused,
-            OpenRefused,
-            WrongKey,
-            UnknownRule,
-            ExpiredToken,
-            ClockWrong,
-            WrongAudience,
-            TokenRefused,
-            HubUnknown,
-            PartitionUnknown,
-            NoSendRight,
-            NoListenRight,
-            NetworkRules,
-            Busy,
-            Quota,
-            HubDisabled,
-            AttachRefused,
-            NoCredit,
-            HubSilent,
-            ConnectionLost,
-            EventRejected,
-            EventGivenBack,
-            OutcomeUnknown,
-            NotReadBack,
-            Setting,
-            Other,
-        ]
-    };
-
     /// Of a step that failed before an event was sent.
     pub(super) fn of(Trouble { step, error }: &Trouble, facts: &Facts) -> Self {
         match error {

@@ -102,6 +102,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
+    use clap::ValueEnum;
     use tokio_rustls::rustls::{CertificateError, Error as Tls};
 
     use super::super::date::Skew;
@@ -155,7 +156,7 @@ mod tests {
             ..facts()
         };
         for facts in [facts(), others] {
-            for cause in Cause::ALL {
+            for &cause in Cause::value_variants() {
                 let verdict = Verdict::new(Step::Tcp, cause, Failure::configuration("said"), &facts);
                 let diagnosis = verdict.diagnosis.as_ref().unwrap();
                 assert!(!diagnosis.next.is_empty(), "{cause:?}");
