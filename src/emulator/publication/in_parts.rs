@@ -10,8 +10,13 @@ pub(super) fn read(pieces: &[Bytes]) -> Option<Publication> {
     let parts = in_order(pieces);
     let len = pieces.iter().map(Bytes::len).sum();
     let mut walk = Walk { parts: &parts, part: 0, at: 0 };
-    let mut spans = Vec::with_capacity(64);
+    let mut spans = Vec::new();
     while !walk.is_at_end() {
+        walk.take_whole_events(&mut spans, len)?;
+        if walk.is_at_end() {
+            break;
+        }
+        // The next one goes on in the next part.
         let event_len = walk.section_header()?;
         let span = walk.take(event_len)?;
         if !walk.is_body_alone(span) {
@@ -20,6 +25,18 @@ pub(super) fn read(pieces: &[Bytes]) -> Option<Publication> {
         spans.push(span);
     }
     Some(Publication { partition_key: None, len, parts, spans: spans.into() })
+}
+
+/// What is in the plain `data` section that `bytes` begin with, and what follows it; `None` where there is not all of one, or
+/// nothing is in it.
+fn section(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    match *bytes {
+        [0x00, 0x53, 0x75, 0xa0, len, ref rest @ ..] if len > 0 => rest.split_at_checked(usize::from(len)),
+        [0x00, 0x53, 0x75, 0xb0, a, b, c, d, ref rest @ ..] if [a, b, c, d] != [0; 4] => {
+            rest.split_at_checked(u32::from_be_bytes([a, b, c, d]) as usize)
+        }
+        _ => None,
+    }
 }
 
 /// The pieces, each with its place in the message.
@@ -52,20 +69,30 @@ impl Walk<'_> {
         self.part == self.parts.len()
     }
 
-    /// Reads the head of a plain `data` section; the length of what is in it.
-    fn section_header(&mut self) -> Option<usize> {
-        let ahead = self.parts[self.part].bytes.get(self.at..)?;
-        let (header_len, len) = match *ahead {
-            [0x00, 0x53, 0x75, 0xa0, len, ..] => (5, usize::from(len)),
-            [0x00, 0x53, 0x75, 0xb0, a, b, c, d, ..] => (8, u32::from_be_bytes([a, b, c, d]) as usize),
-            _ => return self.split_section_header(),
-        };
-        self.at += header_len;
-        Some(len)
+    /// Takes the events that lie whole in this part, which most do: of a message of `message_len` bytes with many small ones, this
+    /// loop is the work.
+    fn take_whole_events(&mut self, spans: &mut Vec<Span>, message_len: usize) -> Option<()> {
+        let bytes = &self.parts[self.part].bytes;
+        let (part, mut at) = (self.part as u32, self.at);
+        while let Some((event, rest)) = section(&bytes[at..]) {
+            let end = bytes.len() - rest.len();
+            let start = end - event.len();
+            if !is_body_alone(event, event.len()) {
+                check_event(spans.len(), &bytes.slice(start..end)).ok()?;
+            }
+            if spans.is_empty() {
+                // As if all were alike, which they mostly are.
+                spans.reserve(message_len / (end - at));
+            }
+            spans.push(Span { part, start: start as u32, end: end as u32 });
+            at = end;
+        }
+        self.at = at;
+        Some(())
     }
 
-    /// The same across parts, byte by byte.
-    fn split_section_header(&mut self) -> Option<usize> {
+    /// Reads the head of a plain `data` section, which may lie in two parts; the length of what is in it.
+    fn section_header(&mut self) -> Option<usize> {
         for expected in [0x00, 0x53, 0x75] {
             self.byte().filter(|&byte| byte == expected)?;
         }
