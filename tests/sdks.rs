@@ -108,14 +108,32 @@ fn the_emulators_page_tells_of_each_check() {
     assert!(untold.is_empty(), "docs/emulator.md has no row for {untold:?}");
 }
 
-#[tokio::test]
-async fn python() {
+fn python_driver() -> Option<Command> {
     let venv = std::env::var_os("HUBWIRE_INTEROP_VENV").map_or_else(|| beside_target("interop-venv"), PathBuf::from);
-    let Some(python) = installed(venv.join("bin/python")) else { return };
-    let listening = listening().await;
-    let mut driver = Command::new(python);
+    let mut driver = Command::new(installed(venv.join("bin/python"))?);
     // `-B`: no byte code beside the sources.
     driver.arg("-B").arg(source("sdk_python.py"));
+    Some(driver)
+}
+
+fn javascript_driver() -> Option<Command> {
+    let modules = installed(beside_target("interop-node").join("installed"))?;
+    let mut driver = Command::new("node");
+    driver.arg(source("sdk_javascript.mjs")).current_dir(modules.parent().expect("a folder"));
+    Some(driver)
+}
+
+/// What listens at `authority` is told to this SDK beside the connection string.
+fn rust_driver(authority: &str) -> Option<Command> {
+    let mut driver = Command::new(installed(beside_target("interop-rust").join("debug/hubwire-interop-rust"))?);
+    driver.env("CUSTOM_ENDPOINT", format!("amqp://{authority}"));
+    Some(driver)
+}
+
+#[tokio::test]
+async fn python() {
+    let Some(driver) = python_driver() else { return };
+    let listening = listening().await;
     let checked = drive(driver, &listening).await;
     complete(&checked, &listening);
     for check in AIO_CHECKS {
@@ -123,53 +141,90 @@ async fn python() {
     }
 }
 
-/// The same through `hubwire proxy`, which has a key of its own: to it no key of the SDK's is wrong.
-#[cfg(feature = "cli")]
-#[tokio::test]
-async fn python_through_a_proxy() {
-    use tokio::io::{AsyncBufReadExt, BufReader};
-
-    let venv = std::env::var_os("HUBWIRE_INTEROP_VENV").map_or_else(|| beside_target("interop-venv"), PathBuf::from);
-    let Some(python) = installed(venv.join("bin/python")) else { return };
-    let listening = listening().await;
-    let mut proxy = Command::new(env!("CARGO_BIN_EXE_hubwire"));
-    let trace = beside_target("proxy-trace.txt");
-    proxy.args(["proxy", "--event-hub", "checks", "--listen", "127.0.0.1:0", "--trace-file"]).arg(&trace);
-    proxy.env("CONNECTION_STR", listening.connection_string(None)).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut proxy = proxy.spawn().expect("it runs");
-    let mut told = BufReader::new(proxy.stderr.take().expect("piped")).lines();
-    let text = loop {
-        let line = told.next_line().await.expect("text").expect("it gets ready");
-        if let Some(text) = line.strip_prefix("connection string: ") {
-            break text.replace(";EntityPath=checks", "");
-        }
-    };
-    // It may have more to say than a pipe holds.
-    tokio::spawn(async move { while let Ok(Some(_)) = told.next_line().await {} });
-    let mut driver = Command::new(python);
-    driver.arg("-B").arg(source("sdk_python.py"));
-    complete(&drive_at(driver, &text, &["wrong-key-401"]).await, &listening);
-    let trace = std::fs::read_to_string(trace).expect("a trace");
-    for sentence in ["put-token sb://127.0.0.1/checks", "READ checks", "error=amqp:link:stolen", "events="] {
-        assert!(trace.contains(sentence), "{sentence}");
-    }
-    assert!(!trace.contains("cannot be read"), "every frame of the SDK's is understood");
-}
-
 #[tokio::test]
 async fn javascript() {
-    let Some(modules) = installed(beside_target("interop-node").join("installed")) else { return };
+    let Some(driver) = javascript_driver() else { return };
     let listening = listening().await;
-    let mut driver = Command::new("node");
-    driver.arg(source("sdk_javascript.mjs")).current_dir(modules.parent().expect("a folder"));
     complete(&drive(driver, &listening).await, &listening);
 }
 
 #[tokio::test]
 async fn rust() {
-    let Some(program) = installed(beside_target("interop-rust").join("debug/hubwire-interop-rust")) else { return };
     let listening = listening().await;
-    let mut driver = Command::new(program);
-    driver.env("CUSTOM_ENDPOINT", format!("amqp://{}", listening.local_addr()));
+    let Some(driver) = rust_driver(&listening.local_addr().to_string()) else { return };
     complete(&drive(driver, &listening).await, &listening);
+}
+
+/// The same through `hubwire proxy`, which has a key of its own: to it no key of an SDK's is wrong.
+#[cfg(feature = "cli")]
+mod through_a_proxy {
+    use tokio::io::{AsyncBufReadExt, BufReader};
+    use tokio::process::Child;
+
+    use super::*;
+
+    /// A proxy in front of an emulator.
+    struct Proxy {
+        listening: Listening,
+        /// What an SDK connects with.
+        text: String,
+        trace: PathBuf,
+        _process: Child,
+    }
+
+    impl Proxy {
+        /// `name`: of the trace's file, which is the test's own.
+        async fn start(name: &str) -> Self {
+            let listening = listening().await;
+            let trace = beside_target(&format!("proxy-trace-{name}.txt"));
+            let mut process = Command::new(env!("CARGO_BIN_EXE_hubwire"));
+            process.args(["proxy", "--event-hub", "checks", "--listen", "127.0.0.1:0", "--trace-file"]).arg(&trace);
+            process.env("CONNECTION_STR", listening.connection_string(None)).stderr(Stdio::piped()).kill_on_drop(true);
+            let mut process = process.spawn().expect("it runs");
+            let mut told = BufReader::new(process.stderr.take().expect("piped")).lines();
+            let text = loop {
+                let line = told.next_line().await.expect("text").expect("it gets ready");
+                if let Some(text) = line.strip_prefix("connection string: ") {
+                    break text.replace(";EntityPath=checks", "");
+                }
+            };
+            // It may have more to say than a pipe holds.
+            tokio::spawn(async move { while let Ok(Some(_)) = told.next_line().await {} });
+            Self { listening, text, trace, _process: process }
+        }
+
+        fn authority(&self) -> &str {
+            let host = self.text.strip_prefix("Endpoint=sb://").expect("an endpoint first");
+            host.split([';', '/']).next().expect("a host")
+        }
+
+        /// Every check but that of a wrong key holds, and every frame is understood.
+        async fn stands(&self, driver: Command) {
+            complete(&drive_at(driver, &self.text, &["wrong-key-401"]).await, &self.listening);
+            let trace = std::fs::read_to_string(&self.trace).expect("a trace");
+            for sentence in ["put-token ", "READ checks", "error=amqp:link:stolen", "events="] {
+                assert!(trace.contains(sentence), "{sentence}");
+            }
+            assert!(!trace.contains("cannot be read"), "every frame of the SDK's is understood");
+        }
+    }
+
+    #[tokio::test]
+    async fn python() {
+        let Some(driver) = python_driver() else { return };
+        Proxy::start("python").await.stands(driver).await;
+    }
+
+    #[tokio::test]
+    async fn javascript() {
+        let Some(driver) = javascript_driver() else { return };
+        Proxy::start("javascript").await.stands(driver).await;
+    }
+
+    #[tokio::test]
+    async fn rust() {
+        let proxy = Proxy::start("rust").await;
+        let Some(driver) = rust_driver(proxy.authority()) else { return };
+        proxy.stands(driver).await;
+    }
 }
