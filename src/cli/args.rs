@@ -152,7 +152,7 @@ pub(super) struct WhereTo {
 pub(super) enum Output {
     /// A sentence
     Text,
-    /// One JSON object, on failure too
+    /// One JSON object
     Json,
 }
 

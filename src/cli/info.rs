@@ -4,7 +4,8 @@ use std::fmt::{self, Write};
 
 use serde::Serialize;
 
-use super::args::info::{InfoArgs, InfoOutput};
+use super::args::Output;
+use super::args::info::InfoArgs;
 use super::failure;
 use super::failure::Failure;
 use super::json::rfc3339;
@@ -45,8 +46,8 @@ async fn info(args: &InfoArgs, trace: &Trace) -> Result<(), Failure> {
         kind = signals.next() => return Err(Failure::new(kind, "ended by a signal before the answer came")),
     };
     let text = match args.output {
-        InfoOutput::Text => told.to_string(),
-        InfoOutput::Json => serde_json::to_string(&told).unwrap_or_default(),
+        Output::Text => told.to_string(),
+        Output::Json => serde_json::to_string(&told).unwrap_or_default(),
     };
     failure::print(text)
 }

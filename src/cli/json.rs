@@ -3,7 +3,7 @@
 
 mod typed;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -256,15 +256,29 @@ pub(super) fn kind(value: &Json) -> &'static str {
     }
 }
 
-/// `2026-11-22T09:05:00.123Z`. A clock before 1970 is taken for one that was never set.
+/// `2026-11-22T09:05:00.123Z`. A clock before 1970 is taken for one that was never set; one beyond the year 9999, where the
+/// calendar of humantime ends with a panic, for its last moment.
 pub(super) fn rfc3339(time: SystemTime) -> String {
-    humantime::format_rfc3339_millis(time.max(UNIX_EPOCH)).to_string()
+    let last = UNIX_EPOCH + Duration::from_millis(253_402_300_799_999);
+    humantime::format_rfc3339_millis(time.clamp(UNIX_EPOCH, last)).to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    #[test]
+    fn no_time_is_too_odd_for_a_date() {
+        for (secs, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (253_402_300_799, "9999-12-31T23:59:59.000Z"),
+            (253_402_300_800, "9999-12-31T23:59:59.999Z"),
+            (i64::MAX as u64, "9999-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_secs(secs)), text);
+        }
+        assert_eq!(rfc3339(UNIX_EPOCH - Duration::from_secs(1)), "1970-01-01T00:00:00.000Z");
+    }
 
     fn stored(event: &Event) -> StoredEvent {
         StoredEvent {

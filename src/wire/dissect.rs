@@ -1,7 +1,7 @@
 //! Bytes -> a tree that names every field: what `hubwire decode` shows.
 //!
-//! A tree holds everything up to the byte where its input breaks, and a [`Fault`] says what was expected there. Frames,
-//! sections and events tell how long they are, so that what follows a broken one is dissected all the same.
+//! A tree holds everything up to the byte where its input breaks, and a [`Fault`] says what was expected there. Frames and
+//! events tell how long they are, so that what follows a broken one is dissected all the same.
 //!
 //! Signatures, keys, tokens and logins do not enter a tree; where they stand in the bytes is told by
 //! [`Dissection::secrets`]. Memory is bounded by the input and by [`MAX_NODES`].

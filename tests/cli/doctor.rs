@@ -49,5 +49,5 @@ fn passed(json: &Value) -> Vec<&str> {
 #[track_caller]
 fn assert_timed_out(told: &(Run, Value), step: &str, cause: &str, next: &str) {
     assert_told(told, told.0.code, step, cause, next);
-    assert!(told.1["error"]["message"].as_str().unwrap().contains("timed out after 2s"), "{:#}", told.1);
+    assert!(told.1["error"]["message"].as_str().unwrap().contains("timed out after "), "{:#}", told.1);
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::values::{name, time};
-use super::{EXIT_CODES, WhereTo};
+use super::{EXIT_CODES, Output, WhereTo};
 use crate::cli::trace::TraceArgs;
 
 const EXAMPLES: &str = "Examples:
@@ -23,8 +23,8 @@ pub(in crate::cli) struct InfoArgs {
     pub(in crate::cli) partition_ids: Vec<String>,
 
     /// How it is told
-    #[arg(short, long, value_enum, default_value_t = InfoOutput::Text)]
-    pub(in crate::cli) output: InfoOutput,
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(in crate::cli) output: Output,
 
     /// Time for each of: connecting, and an answer
     #[arg(long, value_name = "TIME", value_parser = time)]
@@ -32,12 +32,4 @@ pub(in crate::cli) struct InfoArgs {
 
     #[command(flatten)]
     pub(in crate::cli) trace: TraceArgs,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(in crate::cli) enum InfoOutput {
-    /// A table
-    Text,
-    /// One JSON object
-    Json,
 }

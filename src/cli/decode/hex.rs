@@ -88,7 +88,11 @@ impl Dump {
     fn row(&mut self, offset: u64, row: &str) -> Result<Vec<u8>, String> {
         let mut bytes = self.left_out(offset)?;
         let row = row_digits(row)?;
-        self.next = Some(offset + row.len() as u64);
+        self.next = Some(
+            offset
+                .checked_add(row.len() as u64)
+                .ok_or_else(|| "expected an offset that bytes can stand behind".to_owned())?,
+        );
         bytes.extend_from_slice(&row);
         self.last_row = row;
         Ok(bytes)
@@ -271,6 +275,7 @@ mod tests {
             ("4142\nsecret", "line 2: expected hex digits, found another character as number 1 of a word"),
             ("414", "line 1: expected two hex digits for each byte, found a word of 3"),
             ("00000000  41 |A|\n00000010  42 |B|", "line 2: expected offset 0x1, found another one: lines are missing"),
+            ("ffffffffffffffff: 41", "line 1: expected an offset that bytes can stand behind"),
             ("\\x4", "line 1: expected two hex digits behind each \\x, and nothing else"),
         ] {
             let expected = format!("{message}; for bytes as they are, say --form raw");

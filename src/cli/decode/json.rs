@@ -120,9 +120,14 @@ fn part(node: &Node, at: u64) -> Part<'_> {
 
 /// All bytes; `**` for those of secrets.
 fn digits(unit: &Unit) -> String {
-    let mut pairs: Vec<String> = unit.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    for secret in &unit.dissection.secrets {
-        pairs[secret.clone()].fill("**".to_owned());
+    let mut digits = String::with_capacity(2 * unit.bytes.len());
+    for (byte, is_hidden) in unit.bytes.iter().zip(unit.hidden()) {
+        match is_hidden {
+            true => digits.push_str("**"),
+            false => {
+                digits.extend([byte >> 4, byte & 0x0f].map(|half| char::from_digit(half.into(), 16).unwrap_or('?')))
+            }
+        }
     }
-    pairs.concat()
+    digits
 }

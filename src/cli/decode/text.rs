@@ -10,7 +10,7 @@ use crate::wire::dissect::Node;
 use crate::wire::event::MessageId;
 use crate::wire::secret::MASK;
 use crate::wire::value::Value;
-use crate::words::counted;
+use crate::words::{self, counted};
 
 /// Characters or bytes of a value that are shown; `--output json` shows all.
 const MAX_SHOWN: usize = 256;
@@ -23,7 +23,7 @@ pub(super) fn write(out: &mut impl Write, unit: &Unit, origin: &Origin, hex: boo
         // Writing to a string does not fail.
         let _ = writeln!(text, "{}", Heading(origin));
     }
-    let page = Page { unit, hidden: hex.then(|| hidden(unit)) };
+    let page = Page { unit, hidden: hex.then(|| unit.hidden()) };
     for node in &unit.dissection.nodes {
         page.node(&mut text, node, 0);
     }
@@ -107,14 +107,6 @@ impl Page<'_> {
     }
 }
 
-fn hidden(unit: &Unit) -> Vec<bool> {
-    let mut hidden = vec![false; unit.bytes.len()];
-    for secret in &unit.dissection.secrets {
-        hidden[secret.clone()].fill(true);
-    }
-    hidden
-}
-
 /// `name: type value (what it means)`.
 struct Label<'a>(&'a Node);
 
@@ -134,7 +126,8 @@ impl fmt::Display for Label<'_> {
             Some(value) => write!(f, " {}", Shown(value))?,
         }
         let empty = node.children.is_empty() && matches!(node.kind, "map" | "list" | "array");
-        let notes = [empty.then(|| "empty".to_owned()), node.note.as_ref().map(|note| note.to_string()), sizes(node)];
+        let notes =
+            [empty.then(|| "empty".to_owned()), node.note.as_ref().map(|note| words::clipped(note)), sizes(node)];
         let notes: Vec<_> = notes.into_iter().flatten().collect();
         if notes.is_empty() { Ok(()) } else { write!(f, " ({})", notes.join("; ")) }
     }

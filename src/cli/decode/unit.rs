@@ -16,6 +16,15 @@ pub(super) struct Unit {
 }
 
 impl Unit {
+    /// Of each byte, whether it is a secret's.
+    pub(super) fn hidden(&self) -> Vec<bool> {
+        let mut hidden = vec![false; self.bytes.len()];
+        for secret in &self.dissection.secrets {
+            hidden[secret.clone()].fill(true);
+        }
+        hidden
+    }
+
     pub(super) fn new(at: u64, bytes: Bytes, dissection: Dissection) -> Self {
         Self { at, bytes, dissection }
     }

@@ -25,6 +25,13 @@ pub(super) struct Facts {
     pub(super) is_emulator: bool,
 }
 
+impl Facts {
+    /// Whether AMQP over WebSocket is another way, and not known to be closed.
+    fn may_try_websocket(&self) -> bool {
+        !self.is_websocket && self.websocket_works != Some(false)
+    }
+}
+
 impl Cause {
     /// In plain words.
     pub(super) fn words(self, facts: &Facts) -> String {
@@ -85,12 +92,6 @@ impl Cause {
     /// What to try, the likeliest first.
     pub(super) fn advice(self, facts: &Facts) -> Vec<String> {
         let mut advice = self.first_aid(facts);
-        if facts.is_websocket {
-            advice.retain(|advice| !advice.contains("try --websocket") && !advice.contains("use --websocket"));
-            if advice.is_empty() {
-                advice.push("try again, and from another network: something in between cuts the stream".into());
-            }
-        }
         let is_way_closed = matches!(self, Self::PortRefused | Self::PortSilent | Self::NoRoute | Self::TlsCut);
         if is_way_closed && facts.websocket_works == Some(false) {
             advice.push(
@@ -138,11 +139,11 @@ impl Cause {
             ],
             Self::ProxyUnreachable => &["check the proxy's host and port"],
             Self::ProxyLogin => &["put user and password into the proxy's URL, in a file that --proxy names"],
-            Self::ProxyForbids if facts.is_websocket => &["ask the proxy's keeper to let this host pass"],
-            Self::ProxyForbids => &[
+            Self::ProxyForbids if facts.may_try_websocket() => &[
                 "ask the proxy's keeper to let this host and port pass",
                 "try --websocket: most proxies lead to port 443 alone",
             ],
+            Self::ProxyForbids => &["ask the proxy's keeper to let this host and port pass"],
             Self::NotAProxy => &["check host and port of --proxy: it has to be an HTTP proxy"],
             Self::CertificateUntrusted => &[
                 "if the issuer is your company's proxy, trust its authority: --ca-file FILE or --platform-roots",
@@ -162,17 +163,22 @@ impl Cause {
                 "for an emulator without TLS add UseDevelopmentEmulator=true to the connection string",
                 "check the port: AMQP with TLS is 5671, WebSocket 443",
             ],
-            Self::TlsCut => &[
+            Self::TlsCut if facts.may_try_websocket() => &[
                 "a firewall that reads host names may cut it: ask its keeper to let this host pass",
                 "try --websocket, or another network",
+            ],
+            Self::TlsCut => &[
+                "a firewall that reads host names may cut it: ask its keeper to let this host pass",
+                "try another network",
             ],
             Self::NotWebSocket => &[
                 "check the port: AMQP over WebSocket is on 443",
                 "a proxy in between may not let WebSocket pass: try without --websocket, or --proxy",
             ],
-            Self::NotAmqp => {
+            Self::NotAmqp if facts.may_try_websocket() => {
                 &["check host and port: AMQP with TLS is 5671, without 5672", "if it is a web server, use --websocket"]
             }
+            Self::NotAmqp => &["check host and port: AMQP with TLS is 5671, without 5672"],
             Self::SaslRefused => &["check that it is an Event Hubs namespace, and not another AMQP broker"],
             Self::OpenRefused => &[
                 "do what the hub's own words say",
@@ -230,9 +236,12 @@ impl Cause {
                 "try again, with a longer --timeout",
                 "look at the namespace's health in the portal, and for a firewall that cuts idle streams",
             ],
-            Self::ConnectionLost => &[
+            Self::ConnectionLost if facts.may_try_websocket() => &[
                 "try again; if it comes back, something in between cuts the stream: try --websocket, or another network",
             ],
+            Self::ConnectionLost => {
+                &["try again; if it comes back, something in between cuts the stream: try another network"]
+            }
             Self::EventRejected => &["do what the hub's own words say"],
             Self::EventGivenBack => &["try again: nothing is stored"],
             Self::OutcomeUnknown => {

@@ -52,7 +52,8 @@ impl<'a> Examination<'a> {
         Self { args, network, options, table, facts, end: clock::now() + args.timeout.min(MAX_TIMEOUT) }
     }
 
-    /// Ends within `--timeout`: every step does.
+    /// Ends soon after `--timeout`, for no step takes longer than one may that begins then: opening, links and the event have the
+    /// limit that held when the connection was opened.
     pub(super) async fn run(mut self) -> Verdict {
         self.tell_settings();
         let arrived = match self.go().await {

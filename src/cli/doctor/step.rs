@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::certificate::Certificate;
+use crate::words;
 
 /// In the order in which they are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// Connection string, event hub, options.
     Settings,
@@ -17,7 +17,6 @@ pub(super) enum Step {
     Tcp,
     Proxy,
     Tls,
-    #[serde(rename = "websocket")]
     WebSocket,
     /// The same host over AMQP over WebSocket, when its own port is closed.
     Port443,
@@ -57,6 +56,12 @@ impl Step {
     }
 }
 
+impl Serialize for Step {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 /// How a step ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -93,5 +98,5 @@ pub(super) struct Row {
 }
 
 fn millis<S: serde::Serializer>(elapsed: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64((elapsed.as_secs_f64() * 1e4).round() / 10.0)
+    serializer.serialize_f64(words::millis(*elapsed))
 }

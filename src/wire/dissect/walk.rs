@@ -65,7 +65,17 @@ impl<'a> Walker<'a> {
         if !node.kind.is_empty() {
             nodes.push(node);
         }
-        read.map_err(|error| self.break_off(error, left.end))
+        let is_login =
+            nodes.last().is_some_and(|node| node.range.start == left.start && node.name.starts_with("sasl-"));
+        read.map_err(|error| {
+            let first_rest = self.findings.rests.len();
+            let broken = self.break_off(error, left.end);
+            if is_login {
+                // A part of it may be in what is left.
+                self.findings.hide_rests(first_rest);
+            }
+            broken
+        })
     }
 
     /// Notes that a value could not be read. What is cut off breaks where the bytes end, not where it begins.
@@ -146,9 +156,12 @@ impl<'a> Walker<'a> {
         node.note = holds.meaning(&value).map(Cow::Borrowed);
         let content = content_of(&value, self.reader.at());
         let is_hidden = match &value {
-            Value::Binary(bytes) if holds == Holds::Login && self.findings.masks() => {
+            // Whatever type it was given.
+            Value::Binary(_) | Value::String(_) | Value::Symbol(_)
+                if holds == Holds::Login && self.findings.masks() =>
+            {
                 self.findings.hide(content.clone());
-                !bytes.is_empty()
+                !content.is_empty()
             }
             Value::Binary(_) | Value::String(_) | Value::Symbol(_) => {
                 self.findings.look_through(&self.input[content.clone()], content.start)
@@ -230,7 +243,8 @@ impl<'a> Walker<'a> {
     fn array(&mut self, node: &mut Node, code: u8) -> Result<(), DecodeError> {
         let (fields, elements) = self.reader.enter_array(code)?;
         if let Some(Elements { descriptor, code }) = elements {
-            node.note = descriptor.as_ref().and_then(name_of).map(|name| format!("each described by {name}").into());
+            let described = |name: String| format!("each described by {}", secret::masked(&name)).into();
+            node.note = descriptor.as_ref().and_then(name_of).map(described);
             for index in 0..fields.count {
                 if !self.has_room() {
                     self.leave_out(node, fields.count - index);
@@ -280,12 +294,14 @@ impl<'a> Walker<'a> {
             form => {
                 let (at, kind) = (self.at(), node.kind);
                 let code = self.reader.byte("a value")?;
-                match code {
-                    0x00 => self.nested(at, |walker| walker.child_of_section(node, at))?,
-                    code => self.content(node, code, at, holds)?,
-                }
-                self.check_form(form, at);
+                let read = match code {
+                    0x00 => self.nested(at, |walker| walker.child_of_section(node, at)),
+                    code => self.content(node, code, at, holds),
+                };
+                // It is what its descriptor says, broken or not.
                 node.kind = kind;
+                read?;
+                self.check_form(form, at);
                 Ok(())
             }
         }
@@ -378,7 +394,7 @@ fn content_of(value: &Value, end: usize) -> Range<usize> {
 /// The value with what looks like a secret in it overwritten; a login as a whole.
 fn masked(value: Value, holds: Holds) -> Value {
     match value {
-        Value::Binary(_) if holds == Holds::Login => MASK.into(),
+        Value::Binary(_) | Value::String(_) | Value::Symbol(_) if holds == Holds::Login => MASK.into(),
         Value::Binary(bytes) => overwritten(&bytes).into(),
         Value::String(text) => secret::masked(&text).into(),
         Value::Symbol(text) => Value::Symbol(secret::masked(&text)),

@@ -75,6 +75,8 @@ fn names_and_ports_that_lead_nowhere_are_named() {
     let told = doctor(&elsewhere, &["--timeout", "4s"]);
     assert_told(&told, 6, "tcp", "port_refused", "port 443 is closed as well");
     assert!(told.0.stdout.contains("FAIL  port-443"), "{:?}", told.0);
+    let mut steps = told.1["steps"].as_array().unwrap().iter();
+    assert!(steps.any(|row| row["step"] == "port-443"), "the same name in JSON: {:#}", told.1);
     let (text, _) = examined(&[], &[("CONNECTION_STR", &elsewhere), ("HTTPS_PROXY", "http://proxy.invalid:1")]);
     assert!(text.stdout.contains("try --proxy env"), "{text:?}");
 }
@@ -118,7 +120,7 @@ fn what_answers_in_a_hubs_place_is_named() {
 fn proxies_that_refuse_are_named() {
     for (answer, cause, next) in [
         (&b"HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\r\n"[..], "proxy_login", "user and password"),
-        (b"HTTP/1.1 403 Forbidden\r\n\r\n", "proxy_forbids", "try --websocket"),
+        (b"HTTP/1.1 403 Forbidden\r\n\r\n", "proxy_forbids", "let this host and port pass"),
         (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "proxy_forbids", "let this host and port pass"),
         (b"HTTP/1.1 405 Method Not Allowed\r\n\r\n", "not_a_proxy", "an HTTP proxy"),
         (b"SSH-2.0-x\r\n\r\n", "not_a_proxy", "an HTTP proxy"),

@@ -82,6 +82,17 @@ fn the_byte_and_what_was_due_there_are_named() {
 }
 
 #[test]
+fn a_section_that_breaks_is_the_section_that_it_is() {
+    // `data` of eleven bytes, two of which are there; a map that ends within its second entry.
+    for (hex, name) in [("005375a00b6669", "data"), ("005374c11004a1016ba10176a1026f", "application-properties")] {
+        let bytes = unhex(hex);
+        let found = message(&bytes, 0..bytes.len(), Events::No, Secrets::Masked);
+        assert_eq!(found.faults.len(), 1, "{found:?}");
+        assert_eq!((&*found.nodes[0].children[0].name, found.nodes[0].children[0].kind), (name, "section"));
+    }
+}
+
+#[test]
 fn what_was_read_before_the_break_is_kept() {
     // An open whose third field is no value.
     let bytes = unhex("0000001502000000005310c00803a10161a1016210");

@@ -85,6 +85,14 @@ fn logins_and_keys_are_hidden_wherever_they_stand() {
         let cut = plain.slice(..len);
         assert!(!shown(&cut, &whole(&cut, Secrets::Masked)).contains("keyk"), "{len}");
     }
+    // Without its frame, and as a text, which it should not be.
+    for bare in [&plain[8..], &unhex("005341c01703a305504c41494ea10b0075736572006b65796b6579a10168")[..]] {
+        let bare = Bytes::copy_from_slice(bare);
+        for len in 12..=bare.len() {
+            let cut = bare.slice(..len);
+            assert!(!shown(&cut, &[values(&cut, Secrets::Masked)]).contains("keyk"), "{len}");
+        }
+    }
     let body = "Endpoint=sb://ns/;SharedAccessKeyName=send;SharedAccessKey=a2V5a2V5;EntityPath=x";
     let bodies = [Body::Data(Bytes::from(body)), Body::Value(body.into()), Body::Value(Value::symbol(body))];
     for event in bodies.map(Event::from_body).into_iter().chain([Event::new("").with_property("a", body)]) {
