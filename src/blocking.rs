@@ -3,10 +3,11 @@
 //!
 //! A [`Connection`] brings the little runtime that it needs, and drives it on the thread of whoever calls, for as long as the
 //! call takes. There is no thread beside the caller's, and nothing happens between calls: no sign of life is sent, no
-//! token renewed, no batch of a [`Publisher`] leaves. So before it sends, a call looks at what came while nobody looked, at
-//! how long that was, and at the token; a connection that is lost, or cannot have lasted, is made anew, once. What that leads
-//! to is told at once, as [`SendError::NotSent`](crate::SendError::NotSent): the batch has not left. What is lost during a
-//! call is restored within its time, as ever ([`Options::retry`](crate::Options::retry)).
+//! token renewed, no batch of a [`Publisher`] leaves. So before anything leaves, whichever call it is, and a drop too, looks at
+//! what came while nobody looked, at how long that was, and at the token; a connection that is lost, or cannot have lasted, is
+//! made anew, once. A call that sends tells at once what that leads to, as [`SendError::NotSent`](crate::SendError::NotSent):
+//! the batch has not left. What was handed over before waits for the next connection, and is told by its own outcome. What is
+//! lost during a call is restored within its time, as ever ([`Options::retry`](crate::Options::retry)).
 //!
 //! Every call has a deadline, as its `async` twin has. Names are looked up on the caller's thread
 //! ([`NameLookup::SameThread`](crate::NameLookup::SameThread)), where the system's resolver keeps its own time.
@@ -30,8 +31,9 @@
 //! # Where it may be called
 //! On any thread that may block: handles may be shared, and several threads may call at a time, one of which drives for
 //! all. Inside of an async task a call would stop the task's runtime, and is refused as
-//! [`Error::InsideTask`](crate::Error::InsideTask); in `tokio::task::spawn_blocking` and `block_in_place` it is welcome. Not
-//! after a `fork`: the child would share the parent's sockets.
+//! [`Error::InsideTask`](crate::Error::InsideTask); in `tokio::task::spawn_blocking` and `block_in_place` it is welcome. A task
+//! is known by the budget that tokio gives it: one in `tokio::task::unconstrained` has none, and a call there panics, as
+//! tokio's own blocking calls do. Not after a `fork`: the child would share the parent's sockets.
 //!
 //! # Drop
 //! The last handle says goodbye: it waits for what is under way, within

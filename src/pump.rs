@@ -119,6 +119,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         self.poll_time(cx, wake)
     }
 
+    /// Only reads, which may say that there is nobody to write to. Ready when something came, or the stream has ended.
+    pub(crate) fn poll_catching_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.engine.is_closed() {
+            return Poll::Ready(());
+        }
+        self.resume();
+        match self.poll_read(cx) {
+            Ok(false) => return Poll::Pending,
+            Ok(true) => {}
+            Err(error) => self.fail(error),
+        }
+        Poll::Ready(())
+    }
+
     /// The stream, for an owner whose stream takes orders.
     #[cfg(feature = "emulator")]
     pub(crate) fn stream_mut(&mut self) -> &mut S {

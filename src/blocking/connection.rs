@@ -8,8 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::drive::{Drive, Driving};
 use super::sender::Sender;
-use crate::client::Slumber;
-use crate::{ConnectionString, Counters, Error, EventHubProperties, Options, PartitionProperties};
+use crate::client::{Deadline, Slumber};
+use crate::{ConnectionString, Counters, Error, EventHubProperties, Options, PartitionProperties, Step};
 
 /// A connection to a namespace that is driven by its callers: see [`blocking`](crate::blocking). Cheap to clone; every clone
 /// is the same connection. [`hubwire::Connection`](crate::Connection) says what it does.
@@ -23,6 +23,7 @@ pub struct Connection {
 pub(super) struct Shared {
     connection: crate::Connection,
     drive: Drive,
+    open_timeout: Duration,
     pub(super) send_timeout: Duration,
     pub(super) close_timeout: Duration,
 }
@@ -61,17 +62,22 @@ impl Connection {
     }
 
     fn new(connection: crate::Connection, drive: Drive, options: &Options) -> Self {
-        let Options { send_timeout, close_timeout, .. } = *options;
-        Self { shared: Arc::new(Shared { connection, drive, send_timeout, close_timeout }) }
+        let Options { open_timeout, send_timeout, close_timeout, .. } = *options;
+        Self { shared: Arc::new(Shared { connection, drive, open_timeout, send_timeout, close_timeout }) }
     }
 
     /// A sender to `event_hub`, as [`hubwire::Connection::sender`](crate::Connection::sender) makes it.
     ///
     /// # Errors
-    /// As there, within [`Options::open_timeout`], which is once more the time to make a connection anew that was lost
-    /// meanwhile; [`Error::InsideTask`].
+    /// As there, within [`Options::open_timeout`], which is also the time to make a connection anew that was lost meanwhile;
+    /// [`Error::InsideTask`].
     pub fn sender(&self, event_hub: &str) -> Result<Sender, Error> {
-        let sender = self.call(async |connection| connection.sender(event_hub).await)?;
+        self.sender_within(event_hub, self.shared.open_timeout)
+    }
+
+    /// The same, within a time of its own.
+    pub(crate) fn sender_within(&self, event_hub: &str, limit: Duration) -> Result<Sender, Error> {
+        let sender = self.call(limit, async |connection, deadline| connection.sender_by(event_hub, deadline).await)?;
         Ok(Sender::new(sender, self.shared.clone()))
     }
 
@@ -80,7 +86,9 @@ impl Connection {
     /// # Errors
     /// As of [`sender`](Self::sender).
     pub fn partition_sender(&self, event_hub: &str, partition_id: &str) -> Result<Sender, Error> {
-        let sender = self.call(async |connection| connection.partition_sender(event_hub, partition_id).await)?;
+        let sender = self.call(self.shared.open_timeout, async |connection, deadline| {
+            connection.partition_sender_by(event_hub, partition_id, deadline).await
+        })?;
         Ok(Sender::new(sender, self.shared.clone()))
     }
 
@@ -90,7 +98,9 @@ impl Connection {
     /// As of [`hubwire::Connection::event_hub_properties`](crate::Connection::event_hub_properties);
     /// [`Error::InsideTask`].
     pub fn event_hub_properties(&self, event_hub: &str) -> Result<EventHubProperties, Error> {
-        self.call(async |connection| connection.event_hub_properties(event_hub).await)
+        self.call(self.shared.open_timeout, async |connection, deadline| {
+            connection.event_hub_properties_by(event_hub, deadline).await
+        })
     }
 
     /// How far a partition of `event_hub` has come.
@@ -98,26 +108,33 @@ impl Connection {
     /// # Errors
     /// As of [`event_hub_properties`](Self::event_hub_properties).
     pub fn partition_properties(&self, event_hub: &str, partition_id: &str) -> Result<PartitionProperties, Error> {
-        self.call(async |connection| connection.partition_properties(event_hub, partition_id).await)
+        self.call(self.shared.open_timeout, async |connection, deadline| {
+            connection.partition_properties_by(event_hub, partition_id, deadline).await
+        })
     }
 
-    fn call<T>(&self, call: impl AsyncFnOnce(&crate::Connection) -> Result<T, Error>) -> Result<T, Error> {
+    fn call<T>(
+        &self,
+        limit: Duration,
+        call: impl AsyncFnOnce(&crate::Connection, Deadline) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let driving = self.shared.enter()?;
         driving.run(async {
-            self.shared.wake(driving.slumber).await?;
-            call(&self.shared.connection).await
+            let deadline = Deadline::after(limit);
+            self.shared.wake(driving.slumber, deadline).await?;
+            call(&self.shared.connection, deadline).await
         })
     }
 
     /// Waits for what was sent to be settled, then says goodbye, within [`Options::close_timeout`]. Whoever still has a
     /// handle is told [`Error::ShutDown`]. Inside of an async task, where it may not wait, it cuts the connection.
     pub fn close(&self) {
-        self.shared.close(None);
+        self.close_within(self.shared.close_timeout);
     }
 
     /// The same, within a time of your own.
     pub fn close_within(&self, limit: Duration) {
-        self.shared.close(Some(limit));
+        self.shared.close(limit);
     }
 
     /// What has been sent, accepted and lost so far.
@@ -138,25 +155,30 @@ impl Shared {
     }
 
     /// See [`crate::Connection::wake`].
-    pub(super) async fn wake(&self, slumber: Slumber) -> Result<(), Error> {
-        // The runtime asks the system what has come, before the connection's task looks.
-        tokio::task::yield_now().await;
-        self.connection.wake(slumber).await
+    pub(super) async fn wake(&self, slumber: Slumber, deadline: Deadline) -> Result<(), Error> {
+        deadline.limit(Step::Recovery, self.connection.wake(slumber)).await?
     }
 
-    fn close(&self, limit: Option<Duration>) {
-        let Ok(driving) = self.enter() else { return self.connection.abort() };
-        driving.run(async {
-            match limit {
-                Some(limit) => self.connection.close_within(limit).await,
-                None => self.connection.close().await,
-            }
-        });
+    /// Drives for a call that waits for what was handed over before: it may not have left yet, and does not before somebody
+    /// has looked. What that led to is told by what it waits for.
+    ///
+    /// # Errors
+    /// [`Error::InsideTask`].
+    pub(super) fn drive<F: Future>(&self, work: F) -> Result<F::Output, Error> {
+        let driving = self.enter()?;
+        self.connection.rouse(driving.slumber);
+        Ok(driving.run(work))
+    }
+
+    fn close(&self, limit: Duration) {
+        if self.drive(self.connection.close_within(limit)).is_err() {
+            self.connection.abort();
+        }
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.close(None);
+        self.close(self.close_timeout);
     }
 }

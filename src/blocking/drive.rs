@@ -1,10 +1,12 @@
 //! A runtime that is driven by its callers, and knows for how long nobody did.
 
+use std::cell::Cell;
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -24,6 +26,7 @@ pub(crate) struct Drive {
 
 /// Who drives, or since when nobody has.
 struct Watch {
+    /// Callers that wait, which is when the runtime has its turns.
     drivers: usize,
     since: Instant,
     /// The same moment, as the world counts: a frozen process' own clock may stand still.
@@ -48,16 +51,15 @@ impl Drive {
     /// [`Error::InsideTask`].
     pub(crate) fn enter(&self) -> Result<Driving<'_>, Error> {
         refuse_inside_task()?;
-        let mut watch = self.watch();
+        let watch = self.watch();
         let now = clock::now();
         let slumber = if watch.drivers == 0 {
             let (own, worlds) = (now - watch.since, (self.wall_clock)().duration_since(watch.since_wall));
             Slumber { since: watch.since, span: own.max(worlds.unwrap_or_default()) }
         } else {
-            Slumber { since: now, span: std::time::Duration::ZERO }
+            Slumber { since: now, span: Duration::ZERO }
         };
-        watch.drivers += 1;
-        Ok(Driving { drive: self, slumber })
+        Ok(Driving { drive: self, slumber, has_waited: Cell::new(false) })
     }
 
     fn watch(&self) -> MutexGuard<'_, Watch> {
@@ -85,6 +87,8 @@ pub(crate) struct Driving<'a> {
     drive: &'a Drive,
     /// How long nobody had.
     pub(crate) slumber: Slumber,
+    /// Work that is done at its first poll gives no task, no timer and no socket a turn: nobody drove.
+    has_waited: Cell<bool>,
 }
 
 impl Driving<'_> {
@@ -96,13 +100,29 @@ impl Driving<'_> {
     }
 
     /// Whatever the work: a runtime's loop is there once, and not once for each kind of call.
-    fn drive_until(&self, work: Pin<&mut dyn Future<Output = ()>>) {
-        self.drive.runtime.as_ref().expect("it is there until it is dropped").block_on(work);
+    fn drive_until(&self, mut work: Pin<&mut dyn Future<Output = ()>>) {
+        let runtime = self.drive.runtime.as_ref().expect("it is there until it is dropped");
+        runtime.block_on(poll_fn(|cx| {
+            let polled = work.as_mut().poll(cx);
+            if polled.is_pending() {
+                self.note_waiting();
+            }
+            polled
+        }));
+    }
+
+    fn note_waiting(&self) {
+        if !self.has_waited.replace(true) {
+            self.drive.watch().drivers += 1;
+        }
     }
 }
 
 impl Drop for Driving<'_> {
     fn drop(&mut self) {
+        if !self.has_waited.get() {
+            return;
+        }
         let mut watch = self.drive.watch();
         watch.drivers -= 1;
         (watch.since, watch.since_wall) = (clock::now(), (self.drive.wall_clock)());
@@ -129,6 +149,8 @@ fn is_inside_task() -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
 
     fn started() -> Result<(), Error> {
@@ -153,10 +175,36 @@ mod tests {
         assert!(matches!(started_there, Err(Error::InsideTask)));
     }
 
+    #[tokio::test]
+    #[should_panic(expected = "Cannot start a runtime from within a runtime")]
+    async fn a_task_without_a_budget_is_tokios_to_refuse() {
+        tokio::task::unconstrained(async { drop(started()) }).await;
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn a_worker_that_was_told_to_may_block() {
         assert!(started().is_err());
         tokio::task::block_in_place(started).expect("it may block");
+    }
+
+    #[test]
+    fn a_call_that_waits_for_nothing_is_no_turn_for_those_that_do() {
+        let ahead = Arc::new(AtomicU64::new(0));
+        let behind = ahead.clone();
+        let clock = move || SystemTime::UNIX_EPOCH + Duration::from_secs(behind.load(Ordering::Relaxed));
+        let drive = Drive::start(&Options::default().wall_clock(clock)).expect("a plain thread");
+        let slept = || drive.enter().expect("a plain thread").slumber.span.as_secs();
+        ahead.store(600, Ordering::Relaxed);
+        drive.enter().expect("a plain thread").run(async {});
+        assert_eq!(slept(), 600, "nothing had a turn");
+        let driving = drive.enter().expect("a plain thread");
+        driving.run(async {
+            assert_eq!(drive.watch().drivers, 0, "nothing has had a turn yet");
+            tokio::task::yield_now().await;
+            assert_eq!(drive.watch().drivers, 1);
+        });
+        drop(driving);
+        assert_eq!(slept(), 0);
     }
 
     #[tokio::test]

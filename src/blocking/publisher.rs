@@ -3,17 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::drive::{Drive, Driving};
+use super::drive::Drive;
+use crate::client::{Deadline, Slumber, To};
 use crate::wire::batch::BatchItem;
-use crate::{ConnectionString, Error, Options, PublishError, PublisherOptions, Undelivered};
+use crate::{ConnectionString, Error, Options, PublishError, PublisherOptions, Step, Undelivered};
 
-/// A rest that is worth a look at the connections. A shorter one is a caller with one event after the other.
+/// A rest that is worth a look at the connections, and a turn for what has come due; for a shorter linger, that. A shorter one is
+/// a caller with one event after the other.
 const REST: Duration = Duration::from_millis(100);
+/// What a runtime's timer can tell apart.
+const LEAST_REST: Duration = Duration::from_millis(1);
 
 /// Takes events one by one and sends them in batches. [`hubwire::Publisher`](crate::Publisher) says more.
 ///
-/// A batch leaves when it is full, or with the first call after its time, since nothing leaves between calls:
-/// [`flush`](Self::flush) before the process sleeps, or freezes, or waits for something else.
+/// A batch leaves with the first call after it is full, or after its time, since nothing leaves between calls: [`flush`](Self::flush)
+/// before the process sleeps, or freezes, or waits for something else. For a linger of more than 100 ms a call gives what waits
+/// its turn after 100 ms all the same, and heartbeats with it.
 ///
 /// # Drop
 /// What it holds is sent and waited for, within [`Options::close_timeout`]; the receipts tell what became of it. Inside of an
@@ -22,8 +27,17 @@ const REST: Duration = Duration::from_millis(100);
 pub struct Publisher {
     /// Until it is closed.
     publisher: Option<crate::Publisher>,
-    drive: Arc<Drive>,
+    shared: Arc<Shared>,
     close_timeout: Duration,
+    /// Without a turn for what is held.
+    rest: Duration,
+}
+
+/// Connections and what drives them.
+#[derive(Debug)]
+struct Shared {
+    connections: Vec<crate::Connection>,
+    drive: Drive,
 }
 
 impl Publisher {
@@ -41,7 +55,9 @@ impl Publisher {
         let drive = Drive::start(&options)?;
         let opening = crate::Publisher::open(connection_string, event_hub, &options, publisher_options);
         let publisher = drive.enter()?.run(opening)?;
-        Ok(Self { publisher: Some(publisher), drive: Arc::new(drive), close_timeout: options.close_timeout })
+        let shared = Arc::new(Shared { connections: publisher.connections().to_vec(), drive });
+        let rest = publisher_options.linger_time().clamp(LEAST_REST, REST);
+        Ok(Self { publisher: Some(publisher), shared, close_timeout: options.close_timeout, rest })
     }
 
     /// Takes an event; the hub chooses its partition. It waits for room as its `async` twin does.
@@ -49,7 +65,7 @@ impl Publisher {
     /// # Errors
     /// [`PublishError`], with the event in it.
     pub fn publish<E: BatchItem>(&self, event: E) -> Result<Receipt, PublishError<E>> {
-        self.take(event, async |publisher, event| publisher.publish(event).await)
+        self.take(To::Hub, event)
     }
 
     /// The same for an event that goes to the partition of `key`, behind those of the same key.
@@ -57,7 +73,7 @@ impl Publisher {
     /// # Errors
     /// [`PublishError`], with the event in it.
     pub fn publish_with_key<E: BatchItem>(&self, key: &str, event: E) -> Result<Receipt, PublishError<E>> {
-        self.take(event, async |publisher, event| publisher.publish_with_key(key, event).await)
+        self.take(To::Key(key), event)
     }
 
     /// The same for an event that goes to one partition, behind those that went there by this publisher.
@@ -65,34 +81,22 @@ impl Publisher {
     /// # Errors
     /// [`PublishError`], with the event in it.
     pub fn publish_to_partition<E: BatchItem>(&self, partition_id: &str, event: E) -> Result<Receipt, PublishError<E>> {
-        self.take(event, async |publisher, event| publisher.publish_to_partition(partition_id, event).await)
+        self.take(To::Partition(partition_id), event)
     }
 
-    fn take<E: BatchItem>(
-        &self,
-        event: E,
-        publish: impl AsyncFnOnce(&crate::Publisher, E) -> Result<crate::Receipt, PublishError<E>>,
-    ) -> Result<Receipt, PublishError<E>> {
-        let driving = match self.drive.enter() {
+    fn take<E: BatchItem>(&self, to: To<'_>, event: E) -> Result<Receipt, PublishError<E>> {
+        let driving = match self.shared.drive.enter() {
             Ok(driving) => driving,
             Err(cause) => return Err(PublishError::NotTaken(event, cause)),
         };
         let receipt = driving.run(async {
-            self.wake(&driving).await;
-            publish(self.publisher(), event).await
+            let deadline = self.publisher().deadline();
+            if driving.slumber.span >= self.rest {
+                self.shared.wake(driving.slumber, deadline).await;
+            }
+            self.publisher().publish_by(to, event, deadline).await
         })?;
-        Ok(Receipt { receipt, drive: self.drive.clone() })
-    }
-
-    /// What the connections have missed is told where it matters: by the receipts.
-    async fn wake(&self, driving: &Driving<'_>) {
-        if driving.slumber.span < REST {
-            return;
-        }
-        tokio::task::yield_now().await;
-        for connection in self.publisher().connections() {
-            let _ = connection.wake(driving.slumber).await;
-        }
+        Ok(Receipt { receipt, shared: self.shared.clone() })
     }
 
     fn publisher(&self) -> &crate::Publisher {
@@ -105,12 +109,7 @@ impl Publisher {
     /// # Errors
     /// [`Error::InsideTask`].
     pub fn flush(&self) -> Result<(), Error> {
-        let driving = self.drive.enter()?;
-        driving.run(async {
-            self.wake(&driving).await;
-            self.publisher().flush().await;
-        });
-        Ok(())
+        self.shared.drive(self.publisher().flush())
     }
 
     /// Sends what is held, waits for the outcomes, within [`Options::send_timeout`], and closes the connections one after the
@@ -119,20 +118,46 @@ impl Publisher {
     /// # Errors
     /// [`Error::InsideTask`]; see [Drop](#drop).
     pub fn close(mut self) -> Result<(), Error> {
-        let driving = self.drive.enter()?;
-        if let Some(publisher) = self.publisher.take() {
-            driving.run(publisher.close());
+        match self.publisher.take() {
+            Some(publisher) => self.shared.drive(publisher.close()),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
 impl Drop for Publisher {
     fn drop(&mut self) {
         let Some(publisher) = self.publisher.take() else { return };
-        if let Ok(driving) = self.drive.enter() {
-            let _ = driving.run(async { tokio::time::timeout(self.close_timeout, publisher.close()).await });
+        let _ = self.shared.drive(async { tokio::time::timeout(self.close_timeout, publisher.close()).await });
+    }
+}
+
+impl Shared {
+    /// Looks at the connections, and gives what has come due its turn. What they have missed is told where it matters: by the
+    /// receipts.
+    async fn wake(&self, slumber: Slumber, deadline: Deadline) {
+        self.rouse(slumber);
+        for connection in &self.connections {
+            let _ = deadline.limit(Step::Recovery, connection.wake(slumber)).await;
         }
+        tokio::task::yield_now().await;
+    }
+
+    /// The same, without waiting for it: nothing leaves before somebody has looked.
+    fn rouse(&self, slumber: Slumber) {
+        for connection in &self.connections {
+            connection.rouse(slumber);
+        }
+    }
+
+    /// Drives for a call that waits for what was taken before.
+    ///
+    /// # Errors
+    /// [`Error::InsideTask`].
+    fn drive<F: Future>(&self, work: F) -> Result<F::Output, Error> {
+        let driving = self.drive.enter()?;
+        self.rouse(driving.slumber);
+        Ok(driving.run(work))
     }
 }
 
@@ -141,7 +166,7 @@ impl Drop for Publisher {
 #[must_use = "what becomes of the event is told here, and one that was not accepted comes back"]
 pub struct Receipt {
     receipt: crate::Receipt,
-    drive: Arc<Drive>,
+    shared: Arc<Shared>,
 }
 
 impl Receipt {
@@ -151,10 +176,7 @@ impl Receipt {
     /// # Errors
     /// [`Undelivered`]. Inside of an async task, where it may not wait, an outcome that has not come is
     /// [`Undelivered::Abandoned`].
-    pub fn wait(self) -> Result<(), Undelivered> {
-        match self.drive.enter() {
-            Ok(driving) => driving.run(self.receipt),
-            Err(_) => self.receipt.told_or_abandoned(),
-        }
+    pub fn wait(mut self) -> Result<(), Undelivered> {
+        self.shared.drive(&mut self.receipt).unwrap_or_else(|_| self.receipt.told_or_abandoned())
     }
 }

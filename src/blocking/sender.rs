@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection::Shared;
+use crate::client::Deadline;
 use crate::wire::batch::PartitionKeyError;
-use crate::{Accepted, Batch, Error, SendError, Step, clock};
+use crate::{Accepted, Batch, Error, SendError};
 
 /// A link to an event hub, or to one of its partitions, that takes batches. [`hubwire::Sender`](crate::Sender) says more.
 ///
@@ -89,10 +90,9 @@ impl Sender {
             Err(cause) => return Err(SendError::NotSent { batch, cause }),
         };
         driving.run(async {
-            let began = clock::now();
-            let woken = tokio::time::timeout(limit, self.shared.wake(driving.slumber)).await;
-            match woken.unwrap_or(Err(Error::TimedOut { step: Step::Recovery, after: limit })) {
-                Ok(()) => self.sender().send_within(batch, limit.saturating_sub(clock::now() - began)).await,
+            let deadline = Deadline::after(limit);
+            match self.shared.wake(driving.slumber, deadline).await {
+                Ok(()) => self.sender().send_by(batch, deadline).await,
                 Err(cause) => Err(SendError::NotSent { batch, cause }),
             }
         })
@@ -116,8 +116,9 @@ impl Sender {
             Err(cause) => return Err(SendError::NotSent { batch, cause }),
         };
         let ticket = driving.run(async {
-            match self.shared.wake(driving.slumber).await {
-                Ok(()) => self.sender().enqueue(batch).await,
+            let deadline = self.sender().send_deadline();
+            match self.shared.wake(driving.slumber, deadline).await {
+                Ok(()) => self.sender().enqueue_by(batch, deadline).await,
                 Err(cause) => Err(SendError::NotSent { batch, cause }),
             }
         })?;
@@ -129,24 +130,25 @@ impl Sender {
     /// # Errors
     /// [`Error::InsideTask`].
     pub fn flush(&self) -> Result<(), Error> {
-        self.shared.enter()?.run(self.sender().flush());
-        Ok(())
+        self.shared.drive(self.sender().flush())
     }
 
     /// Detaches the link, whatever is still under way on it ([`flush`](Self::flush) first), and waits for the hub to agree,
     /// within [`Options::close_timeout`](crate::Options::close_timeout).
     pub fn close(mut self) {
-        if let (Some(sender), Ok(driving)) = (self.sender.take(), self.shared.enter()) {
-            driving.run(sender.close());
+        if let Some(sender) = self.sender.take() {
+            // Inside of a task the link is let go of all the same.
+            let _ = self.shared.drive(sender.close());
         }
     }
 }
 
 impl Drop for Sender {
     fn drop(&mut self) {
-        if let (Some(sender), Ok(driving)) = (self.sender.take(), self.shared.enter()) {
+        if let Some(sender) = self.sender.take() {
             // What has no outcome by then has no one who waits for it, or a ticket that tells.
-            let _ = driving.run(async { tokio::time::timeout(self.shared.close_timeout, sender.flush()).await });
+            let limit = self.shared.close_timeout;
+            let _ = self.shared.drive(async { tokio::time::timeout(limit, sender.flush()).await });
         }
     }
 }
@@ -172,9 +174,9 @@ impl Ticket {
     /// The three kinds of [`SendError`], with the batch in it. Inside of an async task, where it may not wait, an outcome that
     /// has not come is [`SendError::Unknown`].
     pub fn wait(self) -> Result<Accepted, SendError> {
-        let Self { ticket, shared } = self;
-        match shared.enter() {
-            Ok(driving) => driving.run(ticket),
+        let Self { mut ticket, shared } = self;
+        match shared.drive(&mut ticket) {
+            Ok(outcome) => outcome,
             Err(refused) => ticket.told_or_unknown(refused),
         }
     }

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::credential::{OfConnectionString, TokenSource};
 use super::deadline::Deadline;
 use super::driver::{
-    AttachRequest, Attached, Command, Connector, Driver, LinkTerms, Settings, SlotId, Slumber, WakeRequest,
+    AttachRequest, Attached, Command, Connector, Driver, LinkTerms, Mailbox, Settings, SlotId, Slumber, WakeRequest,
 };
 use super::error::{Error, Step};
 use super::memory::Memory;
@@ -44,6 +44,7 @@ pub struct Connection {
 #[derive(Debug)]
 pub(super) struct Inner {
     commands: mpsc::UnboundedSender<Command>,
+    wakes: mpsc::UnboundedSender<WakeRequest>,
     status: Arc<Status>,
     next_id: AtomicU64,
     pub(super) options: Options,
@@ -123,7 +124,8 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let deadline = Deadline::after(options.open_timeout);
-        Self::start(Box::new(stream), None, connection_string, options, deadline).await
+        let config = config(connection_string, options)?;
+        Self::start(Box::new(stream), None, config, connection_string, options, deadline).await
     }
 
     async fn connect(
@@ -132,18 +134,20 @@ impl Connection {
         options: &Options,
         deadline: Deadline,
     ) -> Result<Self, Error> {
+        // What cannot be used is found before anybody is asked.
+        let config = config(connection_string, options)?;
         let stream = connector(deadline).await?;
-        Self::start(stream, Some(connector), connection_string, options, deadline).await
+        Self::start(stream, Some(connector), config, connection_string, options, deadline).await
     }
 
     async fn start(
         stream: BoxStream,
         connector: Option<Connector>,
+        config: Config,
         connection_string: &ConnectionString,
         options: &Options,
         deadline: Deadline,
     ) -> Result<Self, Error> {
-        let config = config(connection_string, options)?;
         let status = Arc::new(Status::new(options.observer.clone()));
         let settings = Settings {
             options: options.clone(),
@@ -151,12 +155,15 @@ impl Connection {
             connector,
             token_source: token_source(connection_string, options),
         };
-        let (commands, receiver) = mpsc::unbounded_channel();
+        let (commands, to_commands) = mpsc::unbounded_channel();
+        let (wakes, to_wakes) = mpsc::unbounded_channel();
+        let mailbox = Mailbox { commands: to_commands, wakes: to_wakes };
         let (opened, opening) = oneshot::channel();
-        let driver = Driver::new(settings, status.clone(), receiver, stream, (deadline, opened));
+        let driver = Driver::new(settings, status.clone(), mailbox, stream, (deadline, opened));
         tokio::spawn(driver.run());
         let inner = Inner {
             commands,
+            wakes,
             status,
             next_id: AtomicU64::new(1),
             options: options.clone(),
@@ -180,7 +187,11 @@ impl Connection {
     /// # Cancel
     /// The token stays; the link is detached as soon as it is there.
     pub async fn sender(&self, event_hub: &str) -> Result<Sender, Error> {
-        self.attach_sender(event_hub, event_hub.to_owned(), None).await
+        self.sender_by(event_hub, self.open_deadline()).await
+    }
+
+    pub(crate) async fn sender_by(&self, event_hub: &str, deadline: Deadline) -> Result<Sender, Error> {
+        self.attach_sender(event_hub, event_hub.to_owned(), None, deadline).await
     }
 
     /// A sender to one partition of `event_hub`.
@@ -191,9 +202,18 @@ impl Connection {
     /// # Cancel
     /// As of [`sender`](Self::sender).
     pub async fn partition_sender(&self, event_hub: &str, partition_id: &str) -> Result<Sender, Error> {
+        self.partition_sender_by(event_hub, partition_id, self.open_deadline()).await
+    }
+
+    pub(crate) async fn partition_sender_by(
+        &self,
+        event_hub: &str,
+        partition_id: &str,
+        deadline: Deadline,
+    ) -> Result<Sender, Error> {
         check_partition_id(partition_id)?;
         let address = format!("{event_hub}/Partitions/{partition_id}");
-        self.attach_sender(event_hub, address, Some(partition_id.to_owned())).await
+        self.attach_sender(event_hub, address, Some(partition_id.to_owned()), deadline).await
     }
 
     async fn attach_sender(
@@ -201,16 +221,26 @@ impl Connection {
         event_hub: &str,
         address: String,
         partition_id: Option<String>,
+        deadline: Deadline,
     ) -> Result<Sender, Error> {
         check_event_hub_name(event_hub)?;
-        let (slot, attached) = self.attach(event_hub, LinkTerms::Sender { address }).await?;
+        let (slot, attached) = self.attach(event_hub, LinkTerms::Sender { address }, deadline).await?;
         Ok(Sender::new(self.inner.clone(), slot, attached.max_message_size, partition_id))
     }
 
-    pub(super) async fn attach(&self, event_hub: &str, terms: LinkTerms) -> Result<(SlotId, Attached), Error> {
+    /// When a call that begins now has to be over, as [`Options::open_timeout`] says.
+    pub(crate) fn open_deadline(&self) -> Deadline {
+        Deadline::after(self.inner.options.open_timeout)
+    }
+
+    pub(super) async fn attach(
+        &self,
+        event_hub: &str,
+        terms: LinkTerms,
+        deadline: Deadline,
+    ) -> Result<(SlotId, Attached), Error> {
         let (reply, answer) = oneshot::channel();
         let slot = self.inner.next_id();
-        let deadline = Deadline::after(self.inner.options.open_timeout);
         let request = AttachRequest { slot, terms, audience: self.inner.audience(event_hub), deadline, reply };
         self.inner.ask(Command::Attach(Box::new(request)))?;
         let mut guard = DetachOnDrop { connection: &self.inner, slot, armed: true };
@@ -251,8 +281,19 @@ impl Connection {
     /// if it is lost, or cannot have lasted; once. `Ok` when it is there, or is on its way because its hub asked for time.
     pub(crate) async fn wake(&self, slumber: Slumber) -> Result<(), Error> {
         let (reply, told) = oneshot::channel();
-        self.inner.ask(Command::Wake(WakeRequest { slumber, reply }))?;
+        self.ask_to_wake(slumber, Some(reply));
         told.await.unwrap_or_else(|_| Err(self.inner.cause()))
+    }
+
+    /// The same, for an owner who does not wait for that. Whatever is asked afterwards, or was before and has not left, comes
+    /// after it.
+    pub(crate) fn rouse(&self, slumber: Slumber) {
+        self.ask_to_wake(slumber, None);
+    }
+
+    fn ask_to_wake(&self, slumber: Slumber, reply: Option<oneshot::Sender<Result<(), Error>>>) {
+        // A task that has ended drops the reply, which says so.
+        let _ = self.inner.wakes.send(WakeRequest { slumber, reply });
     }
 
     /// Whether nothing will bring it back.

@@ -8,13 +8,13 @@ use crate::clock;
 
 /// When a call has to be over, and how long it was given.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Deadline {
-    pub(super) at: Instant,
+pub(crate) struct Deadline {
+    pub(crate) at: Instant,
     given: Duration,
 }
 
 impl Deadline {
-    pub(super) fn after(given: Duration) -> Self {
+    pub(crate) fn after(given: Duration) -> Self {
         let now = clock::now();
         // Further off than the clock can count is never: a century will do.
         let at = now.checked_add(given).unwrap_or(now + Duration::from_secs(3_155_760_000));
@@ -22,22 +22,22 @@ impl Deadline {
     }
 
     /// Runs one step of the call.
-    pub(super) async fn limit<T>(self, step: Step, work: impl Future<Output = T>) -> Result<T, Error> {
+    pub(crate) async fn limit<T>(self, step: Step, work: impl Future<Output = T>) -> Result<T, Error> {
         tokio::time::timeout_at(self.at.into(), work).await.map_err(|_| self.passed(step))
     }
 
     /// An equal share of what is left, for the next of `parts` attempts.
-    pub(super) fn share(self, parts: usize) -> Self {
+    pub(crate) fn share(self, parts: usize) -> Self {
         let share = self.left() / u32::try_from(parts.max(1)).unwrap_or(u32::MAX);
         Self { at: clock::now() + share, ..self }
     }
 
     /// What is left of it.
-    pub(super) fn left(self) -> Duration {
+    pub(crate) fn left(self) -> Duration {
         self.at.saturating_duration_since(clock::now())
     }
 
-    pub(super) fn passed(self, step: Step) -> Error {
+    pub(crate) fn passed(self, step: Step) -> Error {
         Error::TimedOut { step, after: self.given }
     }
 }

@@ -54,7 +54,6 @@ pub(super) enum Command {
         reply: oneshot::Sender<()>,
     },
     Ask(Box<AskRequest>),
-    Wake(WakeRequest),
     /// A receiver has taken so many events, and can take as many more.
     Credit {
         slot: SlotId,
@@ -86,6 +85,13 @@ pub(super) struct Settings {
     pub(super) token_source: Arc<dyn TokenSource>,
 }
 
+/// What comes from the handles of a connection.
+pub(super) struct Mailbox {
+    pub(super) commands: mpsc::UnboundedReceiver<Command>,
+    /// Apart: a look at what a sleep has left comes before everything that was asked, however long ago.
+    pub(super) wakes: mpsc::UnboundedReceiver<WakeRequest>,
+}
+
 struct Closing {
     deadline: Deadline,
     replies: Vec<oneshot::Sender<()>>,
@@ -97,7 +103,7 @@ struct Closing {
 pub(super) struct Driver {
     settings: Settings,
     status: Arc<Status>,
-    commands: mpsc::UnboundedReceiver<Command>,
+    mailbox: Mailbox,
     commands_in_a_row: usize,
     random: Random,
     pump: Pump<BoxStream>,
@@ -125,6 +131,7 @@ pub(super) struct Driver {
 
 /// What woke the task.
 enum Woken {
+    Slept(WakeRequest),
     Command(Command),
     /// Every handle is gone.
     Abandoned,
@@ -140,7 +147,7 @@ impl Driver {
     pub(super) fn new(
         settings: Settings,
         status: Arc<Status>,
-        commands: mpsc::UnboundedReceiver<Command>,
+        mailbox: Mailbox,
         stream: BoxStream,
         opening: (Deadline, oneshot::Sender<Result<(), Error>>),
     ) -> Self {
@@ -154,7 +161,7 @@ impl Driver {
         Self {
             settings,
             status,
-            commands,
+            mailbox,
             commands_in_a_row: 0,
             random,
             pump,
@@ -180,6 +187,7 @@ impl Driver {
         self.cbs.attach(&mut self.pump.engine);
         while !self.ended {
             match self.wait().await {
+                Woken::Slept(request) => self.on_wake(request),
                 Woken::Command(command) => self.on_commands(command),
                 Woken::Abandoned => self.close(Deadline::after(self.close_timeout()), None),
                 Woken::Connected(result) => self.on_connected(result),
@@ -192,7 +200,7 @@ impl Driver {
             self.take_time();
             self.close_when_settled();
         }
-        self.refuse_what_still_comes();
+        self.refuse_what_still_comes().await;
         let closing = self.closing.take();
         let limit = closing.as_ref().map_or(self.close_timeout(), |closing| closing.deadline.left());
         self.pump.finish(limit).await;
@@ -207,16 +215,27 @@ impl Driver {
     }
 
     async fn wait(&mut self) -> Woken {
+        if self.waking.begins() {
+            // The runtime asks the system what has come, before it is looked at. A task that yields goes on after that, and this
+            // one would with whatever else it is woken for.
+            let _ = tokio::spawn(tokio::task::yield_now()).await;
+        }
         let wake = self.next_wake();
         poll_fn(|cx| self.poll(cx, wake)).await
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, wake: Option<Instant>) -> Poll<Woken> {
-        let abandoned = self.closing.is_some() && self.commands.is_closed();
+        if let Poll::Ready(Some(request)) = self.mailbox.wakes.poll_recv(cx) {
+            return Poll::Ready(Woken::Slept(request));
+        }
+        if self.waking.is_asked() {
+            return self.poll_catching_up(cx);
+        }
+        let abandoned = self.closing.is_some() && self.mailbox.commands.is_closed();
         if self.commands_in_a_row == COMMANDS_IN_A_ROW {
             cx.waker().wake_by_ref();
         } else {
-            match self.commands.poll_recv(cx) {
+            match self.mailbox.commands.poll_recv(cx) {
                 Poll::Ready(Some(command)) => {
                     self.commands_in_a_row += 1;
                     return Poll::Ready(Woken::Command(command));
@@ -235,10 +254,7 @@ impl Driver {
             return Poll::Ready(Woken::Connected(result));
         }
         let polled = if self.line.is_up() { self.pump.poll(cx, wake) } else { self.pump.poll_wake(cx, wake) };
-        match polled {
-            Poll::Pending if self.waking.is_asked() => Poll::Ready(Woken::Caught),
-            polled => polled.map(|()| Woken::Engine),
-        }
+        polled.map(|()| Woken::Engine)
     }
 
     // ---- commands ----------------------------------------------------------------------------------------------
@@ -251,7 +267,7 @@ impl Driver {
             self.on_command(command, now);
             next = None;
             if self.commands_in_a_row < COMMANDS_IN_A_ROW && !self.ended {
-                next = self.commands.try_recv().ok();
+                next = self.mailbox.commands.try_recv().ok();
                 self.commands_in_a_row += usize::from(next.is_some());
             }
         }
@@ -263,7 +279,6 @@ impl Driver {
             Command::Send(request) => self.on_send(request, now),
             Command::Flush { slot, reply } => self.sends.flush(slot, reply),
             Command::Ask(request) => self.on_ask(*request),
-            Command::Wake(request) => self.on_wake(request),
             Command::Credit { slot, taken } => self.on_credit(slot, taken),
             Command::Forget(key) => self.on_forget(key),
             Command::Detach { slot, reply } => self.on_detach(slot, reply),
@@ -308,15 +323,16 @@ impl Driver {
     }
 
     /// Commands that reach a task that has ended.
-    fn refuse_what_still_comes(&mut self) {
-        self.commands.close();
+    async fn refuse_what_still_comes(&mut self) {
         let cause = self.status.cause();
-        while let Ok(command) = self.commands.try_recv() {
+        for request in rest(&mut self.mailbox.wakes).await {
+            request.end(Err(cause.clone()));
+        }
+        for command in rest(&mut self.mailbox.commands).await {
             match command {
                 Command::Attach(request) => request.end(Err(cause.clone())),
                 Command::Send(request) => self.refuse(request, cause.clone()),
                 Command::Ask(request) => request.end(Err(cause.clone())),
-                Command::Wake(request) => request.end(Err(cause.clone())),
                 Command::Close { reply, .. } | Command::Flush { reply, .. } => drop(reply.send(())),
                 Command::Forget(_) | Command::Detach { .. } | Command::Credit { .. } | Command::Abort => {}
             }
@@ -517,4 +533,15 @@ impl Driver {
             self.cbs.unwant(&mut self.pump.engine, audience);
         }
     }
+}
+
+/// What is in a mailbox, and what is on its way into it; nothing more is taken. Whoever saw their message go has it read: one that
+/// is being put there while this looks is waited for.
+async fn rest<T>(mailbox: &mut mpsc::UnboundedReceiver<T>) -> Vec<T> {
+    mailbox.close();
+    let mut rest = Vec::new();
+    while let Some(message) = mailbox.recv().await {
+        rest.push(message);
+    }
+    rest
 }

@@ -29,7 +29,15 @@ impl Connection {
     /// # Cancel
     /// Nothing is left behind but the token and the links.
     pub async fn event_hub_properties(&self, event_hub: &str) -> Result<EventHubProperties, Error> {
-        let answer = self.ask_management(Query::EventHub { event_hub: event_hub.to_owned() }).await?;
+        self.event_hub_properties_by(event_hub, self.open_deadline()).await
+    }
+
+    pub(crate) async fn event_hub_properties_by(
+        &self,
+        event_hub: &str,
+        deadline: Deadline,
+    ) -> Result<EventHubProperties, Error> {
+        let answer = self.ask_management(Query::EventHub { event_hub: event_hub.to_owned() }, deadline).await?;
         EventHubProperties::of_value(&answer).map_err(lacking)
     }
 
@@ -46,16 +54,24 @@ impl Connection {
         event_hub: &str,
         partition_id: &str,
     ) -> Result<PartitionProperties, Error> {
-        check_partition_id(partition_id)?;
-        let query = Query::Partition { event_hub: event_hub.to_owned(), partition_id: partition_id.to_owned() };
-        PartitionProperties::of_value(&self.ask_management(query).await?).map_err(lacking)
+        self.partition_properties_by(event_hub, partition_id, self.open_deadline()).await
     }
 
-    async fn ask_management(&self, query: Query) -> Result<Value, Error> {
+    pub(crate) async fn partition_properties_by(
+        &self,
+        event_hub: &str,
+        partition_id: &str,
+        deadline: Deadline,
+    ) -> Result<PartitionProperties, Error> {
+        check_partition_id(partition_id)?;
+        let query = Query::Partition { event_hub: event_hub.to_owned(), partition_id: partition_id.to_owned() };
+        PartitionProperties::of_value(&self.ask_management(query, deadline).await?).map_err(lacking)
+    }
+
+    async fn ask_management(&self, query: Query, deadline: Deadline) -> Result<Value, Error> {
         check_event_hub_name(query.event_hub())?;
         let (reply, answer) = oneshot::channel();
         let audience = self.inner.audience(query.event_hub());
-        let deadline = Deadline::after(self.inner.options.open_timeout);
         self.inner.ask(Command::Ask(Box::new(AskRequest { query, audience, deadline, reply })))?;
         answer.await.map_err(|_| self.inner.cause())?
     }

@@ -27,11 +27,13 @@ pub use connection::Connection;
 #[cfg(feature = "cli")]
 pub(crate) use connection::{dial, token_source};
 pub use credential::{TokenError, TokenFuture, TokenSource};
+pub(crate) use deadline::Deadline;
 pub(crate) use driver::Slumber;
 pub use error::{Error, Fault, Scope, SendError, Step};
 #[cfg(feature = "trace")]
 pub(crate) use error::{request_advice, status_advice};
 pub use options::{IdleLinks, Options};
+pub(crate) use publisher::To;
 pub use publisher::{KeySpread, PublishError, Publisher, PublisherOptions, Receipt, Undelivered};
 pub use receiver::{DEFAULT_CONSUMER_GROUP, Receiver, ReceiverOptions};
 pub use retry::Retry;

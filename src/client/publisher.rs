@@ -91,6 +91,13 @@ struct Shared {
     next_flight: AtomicU64,
 }
 
+/// Where an event goes.
+pub(crate) enum To<'a> {
+    Hub,
+    Key(&'a str),
+    Partition(&'a str),
+}
+
 /// Why an event was not taken. It comes back.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError<E> {
@@ -171,6 +178,11 @@ impl Publisher {
         Ok(Self { shared: Arc::new(shared), connections, event_hub: event_hub.to_owned(), partition_ids })
     }
 
+    /// When a call that begins now has to be over, as [`Options::send_timeout`] says.
+    pub(crate) fn deadline(&self) -> Deadline {
+        Deadline::after(self.shared.connection_options.send_timeout)
+    }
+
     /// Those that its batches go over.
     pub(crate) fn connections(&self) -> &[Connection] {
         &self.connections
@@ -186,7 +198,7 @@ impl Publisher {
     /// # Cancel
     /// The event is not taken. Others are not concerned.
     pub async fn publish<E: BatchItem>(&self, event: E) -> Result<Receipt, PublishError<E>> {
-        self.shared.take(&self.shared.any, event, self.shared.deadline()).await
+        self.publish_by(To::Hub, event, self.deadline()).await
     }
 
     /// The same for an event that goes to the partition of `key`, behind those of the same key.
@@ -197,17 +209,7 @@ impl Publisher {
     /// # Cancel
     /// As of [`publish`](Self::publish).
     pub async fn publish_with_key<E: BatchItem>(&self, key: &str, event: E) -> Result<Receipt, PublishError<E>> {
-        if !self.partition_ids.is_empty() {
-            let partition_id = &self.partition_ids[lane_of(key, self.partition_ids.len())];
-            return self.publish_to_partition(partition_id, event).await;
-        }
-        match self.shared.keyed(key) {
-            Ok(route) => {
-                let held = Held { shared: &self.shared, route: Some(route) };
-                self.shared.take(held.route(), event, self.shared.deadline()).await
-            }
-            Err(why) => Err(PublishError::Key(event, why)),
-        }
+        self.publish_by(To::Key(key), event, self.deadline()).await
     }
 
     /// The same for an event that goes to one partition, behind those that went there by this publisher. The link is made
@@ -224,7 +226,47 @@ impl Publisher {
         partition_id: &str,
         event: E,
     ) -> Result<Receipt, PublishError<E>> {
-        let deadline = self.shared.deadline();
+        self.publish_by(To::Partition(partition_id), event, self.deadline()).await
+    }
+
+    pub(crate) async fn publish_by<E: BatchItem>(
+        &self,
+        to: To<'_>,
+        event: E,
+        deadline: Deadline,
+    ) -> Result<Receipt, PublishError<E>> {
+        match to {
+            To::Hub => self.shared.take(&self.shared.any, event, deadline).await,
+            To::Partition(partition_id) => self.take_for_partition(partition_id, event, deadline).await,
+            To::Key(key) if self.partition_ids.is_empty() => self.take_for_key(key, event, deadline).await,
+            To::Key(key) => {
+                let partition_id = &self.partition_ids[lane_of(key, self.partition_ids.len())];
+                self.take_for_partition(partition_id, event, deadline).await
+            }
+        }
+    }
+
+    async fn take_for_key<E: BatchItem>(
+        &self,
+        key: &str,
+        event: E,
+        deadline: Deadline,
+    ) -> Result<Receipt, PublishError<E>> {
+        match self.shared.keyed(key) {
+            Ok(route) => {
+                let held = Held { shared: &self.shared, route: Some(route) };
+                self.shared.take(held.route(), event, deadline).await
+            }
+            Err(why) => Err(PublishError::Key(event, why)),
+        }
+    }
+
+    async fn take_for_partition<E: BatchItem>(
+        &self,
+        partition_id: &str,
+        event: E,
+        deadline: Deadline,
+    ) -> Result<Receipt, PublishError<E>> {
         match deadline.limit(Step::Attach, self.partition(partition_id)).await {
             Ok(Ok(route)) => self.shared.take(&route, event, deadline).await,
             Ok(Err(cause)) | Err(cause) => Err(PublishError::NotTaken(event, cause)),
@@ -292,10 +334,6 @@ impl Drop for Held<'_> {
 }
 
 impl Shared {
-    fn deadline(&self) -> Deadline {
-        Deadline::after(self.connection_options.send_timeout)
-    }
-
     async fn take<E: BatchItem>(
         self: &Arc<Self>,
         route: &Arc<Route>,

@@ -165,7 +165,7 @@ impl Connection {
             credit: options.credit,
             events: sender,
         };
-        let (slot, _) = self.attach(event_hub, LinkTerms::Receiver(terms)).await?;
+        let (slot, _) = self.attach(event_hub, LinkTerms::Receiver(terms), self.open_deadline()).await?;
         Ok(Receiver {
             connection: self.inner.clone(),
             slot,

@@ -126,7 +126,7 @@ impl Sender {
     /// A batch of which nothing has left yet does not leave any more. One that has left stays on its way; whether the
     /// hub stored it will not be known. The sender stays usable.
     pub async fn send(&self, batch: Batch) -> Result<Accepted, SendError> {
-        self.send_within(batch, self.send_timeout()).await
+        self.send_by(batch, self.send_deadline()).await
     }
 
     /// The same, within a time of your own.
@@ -134,7 +134,11 @@ impl Sender {
     /// # Cancel
     /// As of [`send`](Self::send).
     pub async fn send_within(&self, batch: Batch, limit: Duration) -> Result<Accepted, SendError> {
-        self.hand_over(batch, Patience::Waits, limit).await?.or_forget().await
+        self.send_by(batch, Deadline::after(limit)).await
+    }
+
+    pub(crate) async fn send_by(&self, batch: Batch, deadline: Deadline) -> Result<Accepted, SendError> {
+        self.hand_over(batch, Patience::Waits, deadline).await?.or_forget().await
     }
 
     /// The same, but when the window is full it does not wait for room: the batch comes back at once, as
@@ -143,7 +147,7 @@ impl Sender {
     /// # Cancel
     /// As of [`send`](Self::send).
     pub async fn try_send(&self, batch: Batch) -> Result<Accepted, SendError> {
-        self.hand_over(batch, Patience::None, self.send_timeout()).await?.or_forget().await
+        self.hand_over(batch, Patience::None, self.send_deadline()).await?.or_forget().await
     }
 
     /// Hands `batch` over as soon as there is room in the window, and does not wait for its outcome: that is the
@@ -178,7 +182,11 @@ impl Sender {
     /// # }
     /// ```
     pub async fn enqueue(&self, batch: Batch) -> Result<Ticket, SendError> {
-        self.hand_over(batch, Patience::AndLetsWrite, self.send_timeout()).await
+        self.enqueue_by(batch, self.send_deadline()).await
+    }
+
+    pub(crate) async fn enqueue_by(&self, batch: Batch, deadline: Deadline) -> Result<Ticket, SendError> {
+        self.hand_over(batch, Patience::AndLetsWrite, deadline).await
     }
 
     /// Waits until every batch that was handed over before has its outcome, whoever waits for that. What is handed over
@@ -194,15 +202,15 @@ impl Sender {
         }
     }
 
-    fn send_timeout(&self) -> Duration {
-        self.hold.connection.options.send_timeout
+    /// When a call that begins now has to be over, as [`Options::send_timeout`](super::Options::send_timeout) says.
+    pub(crate) fn send_deadline(&self) -> Deadline {
+        Deadline::after(self.hold.connection.options.send_timeout)
     }
 
-    async fn hand_over(&self, batch: Batch, patience: Patience, limit: Duration) -> Result<Ticket, SendError> {
+    async fn hand_over(&self, batch: Batch, patience: Patience, deadline: Deadline) -> Result<Ticket, SendError> {
         if let Some(cause) = self.local_fault(&batch) {
             return Err(SendError::NotSent { batch, cause });
         }
-        let deadline = Deadline::after(limit);
         let (place, turn) = match self.place(batch.encoded_len(), deadline, patience).await {
             Ok(place) => place,
             Err(cause) => return Err(SendError::NotSent { batch, cause }),

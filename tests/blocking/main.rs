@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use hubwire::emulator::{Emulator, Fault};
 use hubwire::{
-    ConnectionEvent, ConnectionString, Error, Options, PublishError, PublisherOptions, SendError, Undelivered, blocking,
+    ConnectionEvent, ConnectionString, Error, Options, PublishError, PublisherOptions, SendError, Step, Undelivered,
+    blocking,
 };
 use support::road::{Road, Served};
 use support::{HUB, batch_of};
@@ -243,12 +244,143 @@ fn a_publisher_finds_its_hub_again() {
     road.cut();
     let receipt = publisher.publish("event").expect("taken");
     publisher.flush().expect("it may wait");
-    // It may have left before anybody looked: then that is said.
-    match receipt.wait() {
-        Ok(()) => assert_eq!(served.stored(), 2),
-        Err(Undelivered::Unknown { .. }) => assert_eq!(served.stored(), 1),
-        Err(other) => panic!("{other}"),
+    receipt.wait().expect("accepted");
+    assert_eq!(served.stored(), 2);
+}
+
+#[test]
+fn what_a_publisher_holds_goes_over_the_next_connection_whoever_makes_it_leave() {
+    type Leave = fn(blocking::Publisher, blocking::Receipt) -> Result<(), Undelivered>;
+    let ways: [(&str, Leave); 4] = [
+        ("flush", |publisher, receipt| {
+            publisher.flush().expect("it may wait");
+            receipt.wait()
+        }),
+        ("close", |publisher, receipt| {
+            publisher.close().expect("it may wait");
+            receipt.wait()
+        }),
+        ("drop", |publisher, receipt| {
+            drop(publisher);
+            receipt.wait()
+        }),
+        ("wait", |_publisher, receipt| receipt.wait()),
+    ];
+    for (way, leave) in ways {
+        let served = served();
+        let road = Road::to(&served);
+        let options = PublisherOptions::default();
+        let to = road.connection_string(&served);
+        let publisher = blocking::Publisher::open(&to, HUB, &Options::default(), &options).expect("it opens");
+        publisher.publish("event").expect("taken").wait().expect("accepted");
+        let receipt = publisher.publish("event").expect("taken");
+        road.cut();
+        let told = leave(publisher, receipt);
+        assert!(told.is_ok(), "{way}: {told:?}");
+        assert_eq!(served.stored(), 2, "{way}");
     }
+}
+
+#[test]
+fn what_a_sender_was_handed_goes_over_the_next_connection_whoever_makes_it_leave() {
+    type Leave = fn(blocking::Connection, blocking::Sender, blocking::Ticket) -> Result<usize, String>;
+    fn outcome(ticket: blocking::Ticket) -> Result<usize, String> {
+        match ticket.wait() {
+            Ok(accepted) => Ok(accepted.events),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+    let ways: [(&str, Leave); 4] = [
+        ("wait", |_connection, _sender, ticket| outcome(ticket)),
+        ("flush", |_connection, sender, ticket| {
+            sender.flush().expect("it may wait");
+            outcome(ticket)
+        }),
+        ("drop", |_connection, sender, ticket| {
+            drop(sender);
+            outcome(ticket)
+        }),
+        ("close", |connection, _sender, ticket| {
+            connection.close();
+            outcome(ticket)
+        }),
+    ];
+    for (way, leave) in ways {
+        let served = served();
+        let road = Road::to(&served);
+        let (connection, sender) = sender(&road.connection_string(&served), &Options::default());
+        accepted(&sender, "event");
+        let ticket = sender.enqueue(batch_of(sender.batch(), ["event"])).expect("there is room");
+        road.cut();
+        let told = leave(connection, sender, ticket);
+        assert!(told.is_ok(), "{way}: {told:?}");
+        assert_eq!(served.stored(), 2, "{way}");
+    }
+}
+
+#[test]
+fn a_batch_leaves_with_a_call_after_its_time_however_often_they_come() {
+    let served = served();
+    let options = PublisherOptions::default();
+    let publisher = blocking::Publisher::open(&served.connection_string(), HUB, &Options::default(), &options);
+    let publisher = publisher.expect("it opens");
+    // Each finds room, and waits for nothing.
+    for _ in 0..100 {
+        drop(publisher.publish("event").expect("taken"));
+        if served.stored() > 0 {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("nothing has left");
+}
+
+#[test]
+fn a_word_that_was_there_already_is_no_sign_of_life() {
+    let served = served();
+    let ahead = Arc::new(AtomicU64::new(0));
+    let (options, opened) = counting(frozen_options(&ahead));
+    let (_connection, sender) = sender(&served.connection_string(), &options);
+    let ticket = sender.enqueue(batch_of(sender.batch(), ["event"])).expect("there is room");
+    sender.flush().expect("it may wait");
+    ahead.fetch_add(600, Ordering::Relaxed);
+    ticket.wait().expect("accepted");
+    accepted(&sender, "event");
+    assert_eq!(opened.load(Ordering::Relaxed), 2, "frozen for longer than a hub waits");
+}
+
+/// A connection in this process, whose second stream never comes.
+fn without_a_second_stream(options: &Options) -> (blocking::Connection, Emulator) {
+    let emulator = Emulator::builder().event_hub(HUB, 4).build().expect("a hub");
+    let to = ConnectionString::parse(&emulator.connection_string(None)).expect("well-formed");
+    let (from, asked) = (emulator.clone(), AtomicU64::new(0));
+    let connect = move || {
+        let stream = (asked.fetch_add(1, Ordering::Relaxed) == 0).then(|| from.connect());
+        async move {
+            match stream {
+                Some(stream) => Ok(stream),
+                None => std::future::pending().await,
+            }
+        }
+    };
+    (blocking::Connection::open_with(connect, &to, options).expect("it opens"), emulator)
+}
+
+#[test]
+fn looking_is_in_the_time_of_the_call() {
+    let ahead = Arc::new(AtomicU64::new(0));
+    let options = frozen_options(&ahead).send_timeout(Duration::from_millis(50));
+    let (connection, _emulator) = without_a_second_stream(&options);
+    let sender = connection.sender(HUB).expect("the hub is there");
+    ahead.fetch_add(600, Ordering::Relaxed);
+    let in_vain = |told: &SendError| {
+        matches!(told, SendError::NotSent { cause: Error::TimedOut { step: Step::Recovery, .. }, .. })
+    };
+    let told = sender.enqueue(batch_of(sender.batch(), ["event"])).expect_err("nobody is there");
+    assert!(in_vain(&told), "{told}");
+    let told = sender.send(batch_of(sender.batch(), ["event"])).expect_err("nobody is there");
+    assert!(in_vain(&told), "{told}");
+    connection.close_within(Duration::ZERO);
 }
 
 #[tokio::test]

@@ -3,13 +3,17 @@
 
 use std::io;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::line::Line;
-use super::{Driver, Error};
+use super::{Driver, Error, Woken};
 use crate::clock;
+
+/// Looks at what came before it decides: a peer that never pauses does not hold up what was asked.
+const LOOKS: u32 = 64;
 
 /// How long a connection was not driven.
 #[derive(Clone, Copy, Debug)]
@@ -22,12 +26,15 @@ pub(crate) struct Slumber {
 
 pub(in crate::client) struct WakeRequest {
     pub(in crate::client) slumber: Slumber,
-    pub(in crate::client) reply: oneshot::Sender<Result<(), Error>>,
+    /// Of whoever wants to know what it led to.
+    pub(in crate::client) reply: Option<oneshot::Sender<Result<(), Error>>>,
 }
 
 impl WakeRequest {
     pub(super) fn end(self, result: Result<(), Error>) {
-        let _ = self.reply.send(result);
+        if let Some(reply) = self.reply {
+            let _ = reply.send(result);
+        }
     }
 }
 
@@ -36,6 +43,8 @@ impl WakeRequest {
 pub(super) struct Waking {
     /// Until all that came has been taken.
     asked: Vec<WakeRequest>,
+    /// Looks since the last of them asked.
+    looks: u32,
     /// Until the connection is back, or could not be had.
     waiting: Vec<WakeRequest>,
 }
@@ -43,6 +52,11 @@ pub(super) struct Waking {
 impl Waking {
     pub(super) fn is_asked(&self) -> bool {
         !self.asked.is_empty()
+    }
+
+    /// Whether nobody has looked yet.
+    pub(super) fn begins(&self) -> bool {
+        self.is_asked() && self.looks == 0
     }
 
     /// Tells those who wait for the connection.
@@ -65,8 +79,21 @@ impl Driver {
     pub(super) fn on_wake(&mut self, request: WakeRequest) {
         match self.closing {
             Some(_) => request.end(Err(Error::ShutDown)),
-            None => self.waking.asked.push(request),
+            None => {
+                self.waking.asked.push(request);
+                self.waking.looks = 0;
+            }
         }
+    }
+
+    /// Only reads. Nothing is written, and nothing more is taken to be written, before it is known where to.
+    pub(super) fn poll_catching_up(&mut self, cx: &mut Context<'_>) -> Poll<Woken> {
+        self.waking.looks += 1;
+        let may_bring_more = self.line.is_up() && self.waking.looks <= LOOKS;
+        if may_bring_more && self.pump.poll_catching_up(cx).is_ready() {
+            return Poll::Ready(Woken::Engine);
+        }
+        Poll::Ready(Woken::Caught)
     }
 
     /// All that came has been taken. What is lost is tried once, at once, and whoever slept is told what that led to.
@@ -236,6 +263,24 @@ mod tests {
         setting.send().await;
         assert!(clock::now() - began > Duration::from_secs(3), "what is sent waits");
         assert_eq!(setting.asked(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_handed_over_before_a_sleep_leaves_after_the_look() {
+        let setting = Setting::new(Options::default().max_in_flight_batches(1_000)).await;
+        let mut tickets = Vec::new();
+        // More than the task takes in a row.
+        for _ in 0..300 {
+            let mut batch = setting.sender.batch();
+            assert!(batch.try_add("event").is_added());
+            tickets.push(setting.sender.enqueue(batch).await.expect("there is room"));
+        }
+        setting.connection.rouse(Slumber { since: clock::now(), span: Duration::from_secs(600) });
+        for ticket in tickets {
+            ticket.await.expect("accepted");
+        }
+        assert_eq!((setting.asked(), setting.emulator.totals().events), (2, 300));
+        assert_eq!(setting.counters().retried, 0, "none was sent twice");
     }
 
     #[tokio::test(start_paused = true)]

@@ -57,6 +57,10 @@ impl PublisherOptions {
         self
     }
 
+    pub(crate) fn linger_time(&self) -> Duration {
+        self.linger
+    }
+
     /// Events of a batch at most. Default: as many as fit.
     #[must_use]
     pub fn max_batch_events(mut self, events: usize) -> Self {
