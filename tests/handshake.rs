@@ -166,6 +166,33 @@ async fn a_peer_without_anonymous_is_told_by_its_offer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_without_plain_is_not_asked_for_it() {
+    // ANONYMOUS alone, as a sym8.
+    let frame = b"AMQP\x03\x01\x00\x00\x00\x00\x00\x19\x02\x01\x00\x00\x00\x53\x40\xc0\x0c\x01\xa3\x09ANONYMOUS";
+    let options = options().authorization(Authorization::SaslPlain);
+    let error = Connection::open_over(says(frame), &any_connection_string(), &options).await.expect_err("no way in");
+    assert!(matches!(&error, Error::NoMechanism { wanted: "PLAIN", .. }), "{error:?}");
+    assert!(error.to_string().contains("let tokens authorize"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_will_pass_is_not_the_end_of_a_connection() {
+    let emulator = emulator();
+    emulator.inject(Blow::refuse_sasl(4));
+    let to = connection_string(&emulator);
+    let error = Connection::open_over(emulator.connect(), &to, &options()).await.expect_err("refused");
+    assert!(error.is_retryable(), "{error}");
+    let way = emulator.clone();
+    let connect = move || std::future::ready(Ok(way.connect()));
+    let connection = Connection::open_with(connect, &to, &options()).await.expect("opens");
+    let sender = connection.sender(HUB).await.expect("attached");
+    emulator.inject(Blow::refuse_sasl(4));
+    emulator.inject(Blow::cut_after_bytes(0));
+    sender.send(batch_of(sender.batch(), ["one"])).await.expect("accepted over the third connection");
+    assert_eq!(emulator.totals().faults, 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_in_sasl_plain_stands_in_for_tokens_and_is_shown_again_after_a_cut() {
     for handshake in [Handshake::Stepwise, Handshake::Optimistic] {
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -237,6 +264,9 @@ async fn sasl_plain_without_a_key_is_refused_before_anything_is_said() {
     let long = ConnectionString::parse(&long).expect("well-formed");
     for connection_string in [nobody, long] {
         let error = Connection::open_over(says(b""), &connection_string, &options).await.expect_err("not to be said");
+        assert!(matches!(&error, Error::Setting { name: "authorization", .. }), "{error:?}");
+        let connect = || -> std::future::Ready<std::io::Result<DuplexStream>> { panic!("nobody is to be asked") };
+        let error = Connection::open_with(connect, &connection_string, &options).await.expect_err("not to be said");
         assert!(matches!(&error, Error::Setting { name: "authorization", .. }), "{error:?}");
     }
 }

@@ -250,6 +250,23 @@ async fn a_no_for_good_is_believed_and_told_to_everybody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_second_refusal_after_a_fresh_token_is_final_and_says_so() {
+    let emulator = emulator();
+    let (connection, sender) = sender(&emulator, &options()).await;
+    emulator.inject(Fault::refuse_attach("amqp:unauthorized-access", "Send is required.").always());
+    emulator.inject(detach("amqp:unauthorized-access"));
+    settle().await;
+    let Err(SendError::NotSent { cause, .. }) = send(&sender, "one").await else { panic!("no right") };
+    assert!(matches!(cause, Error::StillUnauthorized { .. }), "{cause:?}");
+    assert_eq!((cause.condition(), cause.is_retryable()), (Some("amqp:unauthorized-access"), false), "{cause}");
+    emulator.clear_faults();
+    let Err(again) = send(&sender, "one").await else { panic!("it is given up") };
+    assert!(!again.is_retryable(), "so a caller is not to hope: {again}");
+    let another = connection.sender(HUB).await.expect("the rights are back");
+    send(&another, "one").await.expect("accepted");
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_stream_is_not_two() {
     let emulator = emulator();
     let to = connection_string(&emulator);

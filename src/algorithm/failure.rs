@@ -166,6 +166,9 @@ fn error_type_of(error: &Error) -> ErrorType {
         Error::TokenRefused { status: 404, .. } => ErrorType::EntityNotFound,
         Error::NoToken { is_retryable: false, .. } => ErrorType::ThirdPartyCredential,
         Error::Closed { condition, .. } if condition == UNAUTHORIZED_ACCESS => ErrorType::ThirdPartyCredential,
+        Error::StillUnauthorized { .. } => ErrorType::ThirdPartyCredential,
+        // A key that was shown at once, and was no good.
+        Error::SaslRefused { code: 1 } => ErrorType::ThirdPartyCredential,
         Error::Closed { condition, .. } if condition == NOT_FOUND => ErrorType::EntityNotFound,
         Error::EventHubName(_) | Error::InvalidName { .. } | Error::Setting { .. } | Error::TlsMissing { .. } => {
             ErrorType::Initialization
@@ -220,6 +223,12 @@ mod tests {
             (token_refused(404), "EntityNotFoundError"),
             (token_refused(503), "AlgorithmError"),
             (closed("amqp:unauthorized-access"), "ThirdPartyCredentialError"),
+            (
+                Error::StillUnauthorized { cause: Box::new(closed("amqp:unauthorized-access")) },
+                "ThirdPartyCredentialError",
+            ),
+            (Error::SaslRefused { code: 1 }, "ThirdPartyCredentialError"),
+            (Error::SaslRefused { code: 4 }, "AlgorithmError"),
             (closed("amqp:not-found"), "EntityNotFoundError"),
             (closed("com.microsoft:server-busy"), "AlgorithmError"),
             (Error::TlsMissing { host: "ns".into() }, "InitializationError"),

@@ -150,7 +150,7 @@ pub(super) fn without_advice(error: &Error) -> String {
     let text = error.to_string();
     match error {
         // The hub's own words, which may hold anything.
-        Error::Closed { .. } => text,
+        Error::Closed { .. } | Error::StillUnauthorized { .. } => text,
         _ => text.rsplit_once("; ").map_or(text.clone(), |(what, _)| what.to_owned()),
     }
 }
@@ -160,6 +160,7 @@ fn kind_of(error: &Error) -> Kind {
         Error::TokenRefused { .. } | Error::RequestRefused { .. } | Error::Closed { .. } if !error.is_retryable() => {
             Kind::Refused
         }
+        Error::StillUnauthorized { .. } => Kind::Refused,
         Error::TlsMissing { .. } | Error::Setting { .. } => Kind::Configuration,
         _ => Kind::Unreachable,
     }

@@ -212,7 +212,7 @@ pub enum Error {
     },
     /// The peer does not offer the SASL mechanism that is used: ANONYMOUS, which comes before claims-based security, or
     /// PLAIN where that was asked for.
-    #[error("the peer offers no SASL {wanted} but {offered:?}; check that it is an Event Hubs endpoint")]
+    #[error("the peer offers no SASL {wanted} but {offered:?}; {}", mechanism_advice(.wanted))]
     NoMechanism {
         /// What is used.
         wanted: &'static str,
@@ -265,6 +265,12 @@ pub enum Error {
         condition: String,
         /// The hub's own words, with its TrackingId; empty when it gave none.
         description: String,
+    },
+    /// The hub ended a sender's link for want of a right, and did so again after a fresh token: the sender is given up.
+    #[error("{cause}; a fresh token was refused too: make another sender when something has changed")]
+    StillUnauthorized {
+        /// What it said the second time.
+        cause: Box<Self>,
     },
     /// The stream to the hub ended or failed.
     #[error("the connection was lost: {source}; open a new one")]
@@ -354,6 +360,8 @@ impl Error {
             | Self::TimedOut { .. }
             | Self::WindowFull
             | Self::Released => true,
+            // A trouble of the peer's own that will pass. Source: AMQP 1.0 part 5, 5.3.3.6.
+            Self::SaslRefused { code } => *code == 4,
             // A stream that was cut; what TLS itself says stays so.
             Self::Tls { source, .. } => source.get_ref().is_none(),
             Self::NoToken { is_retryable, .. } => *is_retryable,
@@ -396,6 +404,7 @@ impl Error {
             | Self::NoRuntime { .. }
             | Self::ShutDown => Fault::Caller,
             Self::Closed { condition, .. } if is_callers(condition) => Fault::Caller,
+            Self::StillUnauthorized { cause } => cause.fault(),
             _ => Fault::Peer,
         }
     }
@@ -404,6 +413,7 @@ impl Error {
     pub fn scope(&self) -> Option<Scope> {
         match self {
             Self::Closed { scope, .. } => Some(*scope),
+            Self::StillUnauthorized { cause } => cause.scope(),
             Self::Lost { .. } | Self::Violation { .. } | Self::IdleTimeout { .. } => Some(Scope::Connection),
             _ => None,
         }
@@ -415,6 +425,7 @@ impl Error {
             Self::Closed { condition, .. } | Self::RequestRefused { condition, .. } if !condition.is_empty() => {
                 Some(condition)
             }
+            Self::StillUnauthorized { cause } => cause.condition(),
             _ => None,
         }
     }
@@ -425,6 +436,7 @@ impl Error {
             Self::Closed { description, .. }
             | Self::TokenRefused { description, .. }
             | Self::RequestRefused { description, .. } => Some(description),
+            Self::StillUnauthorized { cause } => cause.description(),
             _ => None,
         }
     }
@@ -524,6 +536,13 @@ pub(crate) fn request_advice(status: i64) -> &'static str {
     match status {
         400 | 404 => "check the event hub's name and the partition's id",
         status => status_advice(status),
+    }
+}
+
+fn mechanism_advice(wanted: &str) -> &'static str {
+    match wanted {
+        "PLAIN" => "let tokens authorize, as an Event Hubs namespace has it",
+        _ => "check that it is an Event Hubs endpoint",
     }
 }
 

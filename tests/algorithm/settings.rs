@@ -107,6 +107,26 @@ fn a_hub_that_was_taken_away_is_told_when_it_is_needed() {
     assert_eq!(host.post(&guide()).accepted(), 3, "the next call begins anew");
 }
 
+/// A right that was taken, and given back: the sender is given up for good, and the next call has another one.
+#[test]
+fn a_right_that_comes_back_is_found() {
+    let broker = broker();
+    let road = Road::to(&broker);
+    let mut host = Host::start(&[("CONNECTION_STR", &connection_string(road.port()))], &[]);
+    assert_eq!(host.post(&guide()).accepted(), 3);
+    let given = road.given();
+    broker.emulator.inject(Fault::refuse_attach("amqp:unauthorized-access", "Send is required.").always());
+    broker.emulator.inject(Fault::detach("amqp:unauthorized-access", "Send is required."));
+    road.until_more_than(given);
+    // The first may have waited for the link while it was sought.
+    for _ in 0..2 {
+        let (error_type, message) = host.post(&guide()).error();
+        assert_eq!(error_type, "ThirdPartyCredentialError", "{message}");
+    }
+    broker.emulator.clear_faults();
+    assert_eq!(host.post(&guide()).accepted(), 3, "the next call begins anew");
+}
+
 #[test]
 fn what_a_hub_refuses_is_told_in_its_words() {
     let broker = broker();

@@ -236,6 +236,7 @@ pub(crate) fn plausible(error: &Error) -> Result<(), String> {
     match error {
         Error::Lost { .. }
         | Error::Closed { .. }
+        | Error::StillUnauthorized { .. }
         | Error::TimedOut { .. }
         | Error::IdleTimeout { .. }
         | Error::SaslRefused { .. }

@@ -304,6 +304,7 @@ async fn errors_of_the_client_show_no_secret() {
     seen.note(&hubwire::blocking::Connection::open(&refused, &Options::default()).expect_err("inside of a task"));
     full_window(&mut seen, &mut sent).await;
     echoes(&mut seen).await;
+    given_up(&mut seen).await;
     let not_had = [
         // Seen below, over sockets.
         "Setting",
@@ -339,6 +340,22 @@ async fn echoes(seen: &mut Seen) {
             Ok(connection) => seen.note(&connection.sender(HUB).await.expect_err("refused")),
             Err(error) => seen.note(&error),
         }
+    }
+}
+
+/// A sender whose right was taken, in words that repeat what was shown.
+async fn given_up(seen: &mut Seen) {
+    let emulator = builder().build().expect("it can be built");
+    let [text, _] = connection_strings();
+    let connection = Connection::open_over(emulator.connect(), &parsed(&text), &options()).await.expect("opens");
+    let sender = connection.sender(HUB).await.expect("attached");
+    let echo = format!("refused: {}", token());
+    emulator.inject(hubwire::emulator::Fault::refuse_attach("amqp:unauthorized-access", &echo).always());
+    emulator.inject(hubwire::emulator::Fault::detach("amqp:unauthorized-access", &echo));
+    while !seen.has("StillUnauthorized") {
+        let sent = sender.send(batch_of(sender.batch(), ["event"])).await;
+        let Err(SendError::NotSent { cause, .. }) = sent else { continue };
+        seen.note(&cause);
     }
 }
 

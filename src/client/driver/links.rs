@@ -382,6 +382,7 @@ impl Driver {
         slot.count_failure(now);
         match self.plan(id, &cause) {
             Plan::GiveUp => self.give_up(id, &cause),
+            Plan::GiveUpUnauthorized => self.give_up(id, &Error::StillUnauthorized { cause: Box::new(cause) }),
             Plan::WaitForConnection => {
                 self.note_outage(id, cause, now);
                 self.set_state(id, State::Down);
@@ -432,7 +433,7 @@ impl Driver {
         }
         match recovery {
             Recovery::GiveUp => Plan::GiveUp,
-            Recovery::Reauthorize if slot.is_reauthorized => Plan::GiveUp,
+            Recovery::Reauthorize if slot.is_reauthorized => Plan::GiveUpUnauthorized,
             Recovery::Reauthorize => {
                 slot.is_reauthorized = true;
                 Plan::AtOnce
@@ -563,6 +564,8 @@ impl Driver {
 /// What to do about a link that is gone.
 enum Plan {
     GiveUp,
+    /// A fresh token did not help.
+    GiveUpUnauthorized,
     /// The connection is gone as well, and comes first.
     WaitForConnection,
     AtOnce,

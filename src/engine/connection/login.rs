@@ -34,7 +34,8 @@ impl Sasl {
     pub(super) fn initial_response(&self) -> Vec<u8> {
         match self {
             Self::Anonymous => Vec::new(),
-            Self::Plain(login) => format!("\0{}\0{}", login.name, login.key.expose()).into_bytes(),
+            // At its length at once: a buffer that grew would leave its beginnings behind.
+            Self::Plain(login) => ["", &login.name, login.key.expose()].join("\0").into_bytes(),
         }
     }
 }

@@ -10,6 +10,7 @@ use fe2o3_amqp_types::performatives::Open;
 use fe2o3_amqp_types::primitives::{Array, Binary, Symbol, Value};
 use fe2o3_amqp_types::sasl::{SaslCode, SaslInit, SaslMechanisms, SaslOutcome};
 use serde_amqp::serde::Serialize;
+use zeroize::Zeroize;
 
 use super::{
     CHANNEL_MAX, CloseCause, Connection, Event, Login, MAX_FRAME_SIZE_OUT, PeerOpen, Phase, Role, Step, Waiting,
@@ -81,11 +82,14 @@ impl Connection {
 
     /// After ANONYMOUS the hub asks for a token, over the `$cbs` links; after PLAIN it does not. Source: event-hubs-wire 4.1.
     pub(super) fn put_sasl_init(&mut self) {
-        self.put_sasl(&SaslInit {
+        let init = SaslInit {
             mechanism: self.config.sasl.mechanism().into(),
             initial_response: Some(Binary::from(self.config.sasl.initial_response())),
             hostname: self.config.hostname.clone(),
-        });
+        };
+        self.put_sasl(&init);
+        // It may hold a key. What is on its way to the stream is wiped by nobody.
+        init.initial_response.map(Binary::into_vec).zeroize();
     }
 
     fn on_sasl_outcome(&mut self, code: SaslCode) {
