@@ -48,6 +48,7 @@ use reply::Progress;
 pub use reply::Reply;
 use sending::{Sending, Sent};
 
+use crate::client::Deadline;
 use crate::wire::batch::room_for;
 use crate::wire::connection_string::check_event_hub_name;
 use crate::{ConnectionString, Error, Options, blocking, clock};
@@ -185,7 +186,7 @@ impl Algorithm {
     /// [`Failure`]. It says how many events were accepted before.
     pub fn apply(&mut self, input: &Input) -> Result<Reply, Failure> {
         let began = clock::now();
-        let until = began + self.call_within;
+        let until = Deadline::after(self.call_within).at;
         let document = input.document()?;
         let limit = self.kept.as_ref().map_or(self.max_message_size, |kept| kept.sender.max_message_size());
         let total = self.check(document, limit)?;
@@ -212,10 +213,11 @@ impl Algorithm {
         let rules = self.rules;
         let limit = self.sender(until).map_err(|failure| failure.after(nothing_sent))?.max_message_size();
         if limit < checked {
-            self.check(document, limit)?;
+            self.check(document, limit).map_err(|failure| failure.after(nothing_sent))?;
         }
         let mut sending = Sending::new(self.sender(until)?, until, total);
-        let sent = elements::read(document, rules, &mut |_, body| sending.take(body)).and_then(|_| sending.finish());
+        let sent = elements::read(document, rules, &mut |index, body| sending.take(index, body))
+            .and_then(|_| sending.finish());
         if sent.as_ref().is_err_and(|failure| !failure.is_retryable()) {
             // The next call begins anew: somebody may have changed something by then.
             self.kept = None;
@@ -235,10 +237,12 @@ impl Algorithm {
 
     fn connect(&mut self, until: Instant) -> Result<Kept, Failure> {
         let left = until.saturating_duration_since(clock::now());
-        let within = self.options.open_timeout.min(left);
-        let options = self.options.clone().open_timeout(within);
+        // For both: a link is a part of what a call opens.
+        let deadline = Deadline::after(self.options.open_timeout.min(left));
+        let options = self.options.clone().open_timeout(deadline.left());
         let connection = (self.open)(&self.connection_string, &options).map_err(|error| Failure::from(&error))?;
-        let sender = connection.sender(&self.event_hub).map_err(|error| Failure::from(&error))?;
+        let sender = connection.sender_within(&self.event_hub, deadline.left());
+        let sender = sender.map_err(|error| Failure::from(&error))?;
         Ok(Kept { sender, connection })
     }
 }

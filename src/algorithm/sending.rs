@@ -30,18 +30,29 @@ impl<'a> Sending<'a> {
         Self { sender, until, total, batch: sender.batch(), sent: Sent::default() }
     }
 
-    /// Takes the next body, which fits into a batch of its own. The batch before it is sent when it is full.
-    pub(super) fn take(&mut self, body: &[u8]) -> Result<(), Failure> {
-        if let TryAdd::Full(body) = self.batch.try_add(body) {
+    /// Takes the next body. The batch before it is sent when it is full.
+    pub(super) fn take(&mut self, index: u64, body: &[u8]) -> Result<(), Failure> {
+        let mut added = self.batch.try_add(body);
+        if matches!(added, TryAdd::Full(_)) {
             self.send()?;
-            let _ = self.batch.try_add(body);
+            added = self.batch.try_add(body);
         }
-        Ok(())
+        let why = match added {
+            TryAdd::Added => return Ok(()),
+            // Whoever checked it before thought that it fits.
+            TryAdd::Full(_) | TryAdd::TooLarge(_) => "no batch can hold it; make it smaller".to_owned(),
+            TryAdd::Invalid(_, why) => why.to_string(),
+        };
+        Err(Failure::new(ErrorType::TooLarge, format!("events[{index}]: {why}")).after(self.progress(0)))
     }
 
-    /// Sends the rest.
+    /// Sends the rest. All that was asked for is stored, or it is a failure.
     pub(super) fn finish(mut self) -> Result<Sent, Failure> {
         self.send()?;
+        if self.sent.accepted != self.total {
+            let text = "not all of the events were sent; report it";
+            return Err(Failure::new(ErrorType::Algorithm, text).after(self.progress(0)));
+        }
         Ok(self.sent)
     }
 
@@ -74,5 +85,47 @@ impl<'a> Sending<'a> {
     fn progress(&self, unknown: u64) -> Progress {
         let accepted = self.sent.accepted;
         Progress { accepted, unknown, not_sent: self.total - accepted - unknown }
+    }
+}
+
+#[cfg(all(test, feature = "emulator"))]
+mod tests {
+    use super::*;
+    use crate::emulator::Emulator;
+    use crate::{ConnectionString, Options};
+
+    /// A sender to a hub that takes `limit` bytes in one message, in this process.
+    fn sender(limit: u64) -> (blocking::Connection, blocking::Sender) {
+        let built = Emulator::builder().event_hub("telemetry", 1).max_message_size(limit).build();
+        let emulator = built.expect("a hub");
+        let to = ConnectionString::parse(&emulator.connection_string(None)).expect("well-formed");
+        let connect = move || std::future::ready(Ok(emulator.connect()));
+        let connection = blocking::Connection::open_with(connect, &to, &Options::default()).expect("it opens");
+        let sender = connection.sender("telemetry").expect("the hub is there");
+        (connection, sender)
+    }
+
+    fn soon() -> Instant {
+        clock::now() + Duration::from_secs(10)
+    }
+
+    #[test]
+    fn a_body_that_nothing_can_hold_is_told_and_not_left_out() {
+        let (_connection, sender) = sender(1_024);
+        let mut sending = Sending::new(&sender, soon(), 2);
+        sending.take(0, b"fits").expect("taken");
+        let failure = sending.take(1, &[b'x'; 2_000]).expect_err("too large");
+        assert_eq!(failure.error_type(), ErrorType::TooLarge);
+        assert!(failure.to_string().starts_with("events[1]: no batch can hold it"), "{failure}");
+        assert_eq!((failure.accepted(), failure.not_sent()), (0, 2));
+    }
+
+    #[test]
+    fn what_was_not_sent_is_no_success() {
+        let (_connection, sender) = sender(1_024);
+        let mut sending = Sending::new(&sender, soon(), 2);
+        sending.take(0, b"one").expect("taken");
+        let failure = sending.finish().expect_err("one of two");
+        assert_eq!((failure.accepted(), failure.not_sent()), (1, 1), "{failure}");
     }
 }
