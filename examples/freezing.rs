@@ -25,16 +25,15 @@ impl Handler {
         if !batch.try_add(event).is_added() {
             return "too large".to_owned();
         }
-        match sender.send(batch) {
-            Ok(_) => "accepted".to_owned(),
-            Err(SendError::NotSent { cause, .. }) => format!("not sent, safe to send again: {cause}"),
-            Err(SendError::Unknown { cause, .. }) => format!("unknown, sending again may duplicate: {cause}"),
-            Err(refused) => {
-                // The hub's no: the next request begins anew.
-                let answer = refused.to_string();
-                self.kept = None;
-                answer
-            }
+        let Err(error) = sender.send(batch) else { return "accepted".to_owned() };
+        if !error.is_retryable() {
+            // The hub's no: the next request begins anew.
+            self.kept = None;
+        }
+        match error {
+            SendError::NotSent { cause, .. } => format!("not sent, safe to send again: {cause}"),
+            SendError::Unknown { cause, .. } => format!("unknown, sending again may duplicate: {cause}"),
+            refused => refused.to_string(),
         }
     }
 

@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut lines = BufReader::new(io::stdin());
     let (mut line, mut open, mut accepted) = (Vec::new(), VecDeque::new(), 0);
     while lines.read_until(b'\n', &mut line)? > 0 {
-        let taken = publisher.publish(line.trim_ascii_end());
+        let taken = publisher.publish(line.strip_suffix(b"\n").unwrap_or(&line));
         open.push_back(taken.map_err(|refused| refused.to_string())?);
         line.clear();
         // The next read may wait for long, and nothing leaves meanwhile.

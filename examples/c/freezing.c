@@ -2,9 +2,10 @@
  * A handler as serverless hosts have them: one request at a time, a connection that is kept, and a process that is frozen in
  * between, for as long as the host likes. Here a request is a line of standard input, and each is an event.
  */
+#define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/types.h>
 
 #include "hubwire.h"
 
@@ -22,10 +23,14 @@ static hubwire_result handle(const char *event, size_t len)
 
 int main(void)
 {
-    char line[4096], why[512];
+    char *line = NULL, why[512];
+    size_t room = 0;
+    ssize_t len;
 
-    while (fgets(line, sizeof line, stdin) != NULL) {
-        hubwire_result result = handle(line, strcspn(line, "\n"));
+    /* However long it is: a line is one event. */
+    while ((len = getline(&line, &room, stdin)) > 0) {
+        size_t body_len = (size_t)len - (line[len - 1] == '\n');
+        hubwire_result result = handle(line, body_len);
         hubwire_outcome outcome;
         hubwire_last_outcome(&outcome);
         hubwire_last_error(why, sizeof why);
@@ -47,5 +52,6 @@ int main(void)
         fflush(stdout);
     }
     hubwire_close(kept);
-    return EXIT_SUCCESS;
+    free(line);
+    return ferror(stdin) ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -4,6 +4,7 @@
  * tail -n +1 -F app.log | CONNECTION_STR='Endpoint=sb://...' EVENTHUB_NAME=telemetry ./pipe
  */
 #define _POSIX_C_SOURCE 200809L
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +62,7 @@ int main(void)
     char *buffer = NULL;
     size_t room = 0, held = 0;
     ssize_t read_len = 1;
+    int failed = 0;
 
     if (connection_string == NULL) {
         fprintf(stderr, "set CONNECTION_STR\n");
@@ -83,7 +85,15 @@ int main(void)
         if (!is_more_there()) {
             send_batch();
         }
-        read_len = read(STDIN_FILENO, buffer + held, room - held);
+        do {
+            read_len = read(STDIN_FILENO, buffer + held, room - held);
+        } while (read_len < 0 && errno == EINTR);
+        if (read_len < 0) {
+            /* No end: what comes after it is not known. What was read whole leaves. */
+            perror("cannot read");
+            failed = 1;
+            held = 0;
+        }
         held += read_len > 0 ? (size_t)read_len : 0;
         for (line = buffer; (end = memchr(line, '\n', held - (size_t)(line - buffer))) != NULL; line = end + 1) {
             add(line, (size_t)(end - line));
@@ -99,5 +109,5 @@ int main(void)
     free(buffer);
     hubwire_batch_free(batch);
     hubwire_close(sender);
-    return EXIT_SUCCESS;
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
