@@ -41,7 +41,7 @@
 //! connection.
 
 mod connection;
-pub(crate) mod drive;
+mod drive;
 mod publisher;
 mod sender;
 

@@ -32,7 +32,8 @@ use super::input::Input;
 /// `apply` takes anything that can be read from JSON, an [`Input`] as it came, or a [`ByteVec`] for bytes; it gives back anything
 /// that can be written as JSON, or a [`ByteVec`]. What it fails with is told to the caller, a [`Failure`] by its own
 /// [`ErrorType`](super::ErrorType), hubwire's own errors by what they say, and all else as `AlgorithmError`; so is a panic, in a build that
-/// unwinds. State goes into a closure.
+/// unwinds. Its words are masked in the answer, as a hub's are; on standard error they stand as the process' panic hook has them,
+/// which masks nothing. State goes into a closure.
 ///
 /// When the host cannot be spoken to, that is said on standard error, and the process ends with 1.
 pub fn run<F, IN, OUT, E>(apply: F)

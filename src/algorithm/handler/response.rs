@@ -6,10 +6,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 #[cfg(unix)]
 use std::{fs::File, time::Duration};
+#[cfg(unix)]
+use tokio::runtime::{Builder, Runtime};
 
 use super::process::ProcessError;
 #[cfg(unix)]
-use crate::{Options, blocking::drive::Drive, clock};
+use crate::clock;
 
 /// For a reader to come, and as long again for it to take the answer.
 #[cfg(unix)]
@@ -20,13 +22,16 @@ const LOOKS: (Duration, Duration) = (Duration::from_micros(50), Duration::from_m
 /// What opening a FIFO for writing says that nobody reads, on every system that has them.
 #[cfg(unix)]
 const ENXIO: i32 = 6;
+/// Bytes that a pipe takes all at once or not at all: Linux' own number, and the least that there may be elsewhere.
+#[cfg(unix)]
+const PIPE_BUF: usize = if cfg!(target_os = "linux") { 4_096 } else { 512 };
 
 /// See the module.
 pub(super) struct Response {
     path: PathBuf,
-    /// Waits for a FIFO, once there is one.
+    /// Opens a FIFO without waiting for its reader, once there is one: nothing runs on it.
     #[cfg(unix)]
-    drive: Option<Drive>,
+    runtime: Option<Runtime>,
 }
 
 impl Response {
@@ -34,7 +39,7 @@ impl Response {
         Self {
             path,
             #[cfg(unix)]
-            drive: None,
+            runtime: None,
         }
     }
 
@@ -67,14 +72,25 @@ impl Response {
 
     #[cfg(unix)]
     fn write_to_fifo(&mut self, answer: &[u8]) -> io::Result<()> {
-        let drive = match self.drive.take() {
-            Some(drive) => drive,
-            None => Drive::start(&Options::default()).map_err(io::Error::other)?,
+        let runtime = match self.runtime.take() {
+            Some(runtime) => runtime,
+            None => Builder::new_current_thread().enable_io().build()?,
         };
-        let drive = self.drive.insert(drive);
-        let driving = drive.enter().map_err(io::Error::other)?;
-        let fifo = driving.run(async { reader_of(&self.path) })?;
+        let fifo = {
+            let _context = self.runtime.insert(runtime).enter();
+            reader_of(&self.path)?
+        };
         write_all(fifo, answer)
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Response {
+    fn drop(&mut self) {
+        // Without waiting: a handler may be run where that is not allowed.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -95,20 +111,31 @@ fn reader_of(path: &Path) -> io::Result<File> {
     })
 }
 
-/// In one piece, if the pipe has the room: the line's end goes with what is before it, so that nothing is left to write when the
-/// reader has all it wanted. The file is closed with the last byte: the host must not find it open when it opens its end again.
+/// In one piece, or, of what is longer than a pipe takes at once, the end of it: a reader that has all it wanted leaves nothing to
+/// write. The file is closed with the last byte: the host must not find it open when it opens its end again.
 #[cfg(unix)]
-fn write_all(mut fifo: File, answer: &[u8]) -> io::Result<()> {
-    let mut written = 0;
-    retry("its reader takes nothing", || match fifo.write(&answer[written..]) {
-        Ok(len) => {
-            written += len;
-            Ok((written == answer.len()).then_some(()))
+fn write_all(mut fifo: impl Write, answer: &[u8]) -> io::Result<()> {
+    let (mut beginning, end) = answer.split_at(answer.len().saturating_sub(PIPE_BUF));
+    retry("its reader takes nothing", || {
+        while !beginning.is_empty() {
+            match if_taken(fifo.write(beginning))? {
+                Some(len) => beginning = &beginning[len..],
+                None => return Ok(None),
+            }
         }
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe && written + 1 >= answer.len() => Ok(Some(())),
+        if_taken(fifo.write(end))
+    })?;
+    Ok(())
+}
+
+/// `None` for a pipe that has no room for now.
+#[cfg(unix)]
+fn if_taken(written: io::Result<usize>) -> io::Result<Option<usize>> {
+    match written {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(error),
-    })
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+        written => written.map(Some),
+    }
 }
 
 /// Does `step` until it has something, for as long as one may wait. Looking is all there is: whoever waits here waits for
@@ -151,8 +178,8 @@ mod tests {
     fn an_answer_is_there_in_one_piece_and_its_fifo_closed_when_it_is_written() {
         let path = fifo("piece");
         let mut response = Response::new(path.clone());
-        // As much as a pipe holds.
-        for len in [1, 88, 4_096, 65_536] {
+        // As much as a pipe takes at once.
+        for len in [1, 88, PIPE_BUF] {
             let answer = vec![b'x'; len];
             let reading = thread::spawn({
                 let path = path.clone();
@@ -164,6 +191,56 @@ mod tests {
             assert_eq!(reader.read(&mut first).expect("it is there"), len, "in one piece");
             assert_eq!(reader.read(&mut first).expect("its end"), 0, "nobody has it open any more");
         }
+        std::fs::remove_file(path).expect("it is there");
+    }
+
+    /// A pipe with so much room that is read as soon as it is full.
+    struct Pipe {
+        room: usize,
+        held: usize,
+        pieces: Vec<Vec<u8>>,
+    }
+
+    impl Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let free = self.room - self.held;
+            let len = if bytes.len() <= PIPE_BUF && bytes.len() > free { 0 } else { bytes.len().min(free) };
+            if len == 0 {
+                self.held = 0;
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.held += len;
+            self.pieces.push(bytes[..len].to_vec());
+            Ok(len)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_end_of_an_answer_comes_in_one_piece_whatever_room_there_is() {
+        for room in [PIPE_BUF, 65_536] {
+            for len in [PIPE_BUF + 1, room - 1, room, room + 1, room + 2, 2 * room + 1, 300_000] {
+                let answer: Vec<u8> = (0..len).map(|number| number as u8).collect();
+                let mut pipe = Pipe { room, held: 0, pieces: Vec::new() };
+                write_all(&mut pipe, &answer).expect("it is read");
+                assert_eq!(pipe.pieces.last().map(Vec::len), Some(len.min(PIPE_BUF)), "{len} bytes, {room} of room");
+                assert_eq!(pipe.pieces.concat(), answer);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_handler_may_answer_from_inside_of_a_task() {
+        let path = fifo("task");
+        let reading = thread::spawn({
+            let path = path.clone();
+            move || std::fs::read(path).expect("it can be read")
+        });
+        Response::new(path.clone()).write(b"{}\n").expect("it has a reader");
+        assert_eq!(reading.join().expect("no panic"), b"{}\n");
         std::fs::remove_file(path).expect("it is there");
     }
 
