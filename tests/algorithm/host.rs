@@ -4,7 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
@@ -12,10 +12,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::support::now;
+
 /// A key that is searched for in everything that the child says.
 pub(crate) const KEY: &str = "cmVjb2duaXNhYmxlLWtleQ";
 /// What the server waits for.
 const READY: &str = "PIPE_INIT_COMPLETE";
+/// How long anything may take before it counts as hanging.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// How often it looks whether its child is there.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -105,7 +109,9 @@ impl Host {
         let logs: [Arc<Mutex<String>>; 2] = Default::default();
         let (ready, is_ready) = mpsc::channel();
         let readers = vec![collect(stdout, &logs[0], Some(ready)), collect(stderr, &logs[1], None)];
-        is_ready.recv().unwrap_or_else(|_| panic!("loading failed: {}", logs[1].lock().expect("no panic")));
+        is_ready
+            .recv_timeout(PATIENCE)
+            .unwrap_or_else(|why| panic!("loading failed: {why}: {}", logs[1].lock().expect("no panic")));
         let stdin = child.stdin.take();
         Self { child, stdin, fifo, logs, readers }
     }
@@ -134,10 +140,12 @@ impl Host {
     /// Reads one answer, or notices that the child is gone.
     pub(crate) fn answer(&mut self) -> Told {
         let (told, answer) = mpsc::channel();
-        let path = self.fifo.0.clone();
+        let (path, child) = (self.fifo.0.clone(), self.child.id());
         // It blocks until somebody writes: with the child gone, for ever.
-        thread::spawn(move || told.send(read_one(&path)));
+        thread::spawn(move || told.send(read_one(&path, child)));
+        let until = now() + PATIENCE;
         loop {
+            assert!(now() < until, "no answer within {PATIENCE:?}: {}", self.stderr());
             match answer.recv_timeout(LOOK) {
                 Ok(value) => {
                     let text = format!("{value:?}");
@@ -155,8 +163,21 @@ impl Host {
 
     /// Waits until standard error has said `words` so many times.
     pub(crate) fn until_stderr_has(&self, times: usize, words: &str) {
+        let until = now() + PATIENCE;
         while self.stderr().matches(words).count() < times {
+            assert!(now() < until, "not {times} times {words:?}: {}", self.stderr());
             thread::sleep(LOOK);
+        }
+    }
+
+    fn exit(&mut self) -> ExitStatus {
+        let until = now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            assert!(now() < until, "it does not end: {}", self.stderr());
+            thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -167,7 +188,7 @@ impl Host {
     /// Ends the input and waits for the end: exit code, standard output, standard error.
     pub(crate) fn end(mut self) -> (i32, String, String) {
         drop(self.stdin.take());
-        let code = self.child.wait().expect("a child").code().unwrap_or(-1);
+        let code = self.exit().code().unwrap_or(-1);
         self.readers.drain(..).for_each(|reader| reader.join().expect("no panic"));
         let [stdout, stderr] = self.logs.clone().map(|log| log.lock().expect("no panic").clone());
         assert!(!stdout.contains(KEY) && !stderr.contains(KEY), "a key was printed: {stdout} {stderr}");
@@ -206,7 +227,7 @@ fn collect(
 }
 
 /// Opens the FIFO, parses one JSON value, and lets go of it at once.
-fn read_one(path: &Path) -> Result<Value, String> {
+fn read_one(path: &Path, child: u32) -> Result<Value, String> {
     let fifo = File::open(path).map_err(|error| error.to_string())?;
     let mut values = serde_json::Deserializer::from_reader(fifo).into_iter::<Value>();
     let value = match values.next() {
@@ -215,14 +236,17 @@ fn read_one(path: &Path) -> Result<Value, String> {
         None => Err("No more JSON to read from the stream".to_owned()),
     };
     drop(values);
-    until_closed(path);
-    value
+    match left_open(path, child) {
+        Some(why) if value.is_ok() => Err(why),
+        _ => value,
+    }
 }
 
-/// Before it opens the FIFO again, a server answers its caller over HTTP and is asked anew. What that time is enough for, on any
-/// machine that is not too busy to give its child a turn, is waited for here: that the child, too, has let go of the FIFO.
+/// What is wrong with how `child` leaves the FIFO, if anything. Before it opens it again, a server answers its caller over HTTP and is
+/// asked anew. What that time is enough for, on any machine that is not too busy to give its child a turn, is waited for here: that
+/// the child, too, has let go of the FIFO. One that sleeps meanwhile does not only lack a turn, and is the next request's end.
 #[cfg(target_os = "linux")]
-fn until_closed(path: &Path) {
+fn left_open(path: &Path, child: u32) -> Option<String> {
     use std::os::unix::fs::OpenOptionsExt;
     const O_NONBLOCK: i32 = 0o4000;
     let is_open = || {
@@ -230,14 +254,31 @@ fn until_closed(path: &Path) {
         // Its last byte, or nothing yet, and not its end.
         fifo.is_ok_and(|mut fifo| !matches!(fifo.read(&mut [0]), Ok(0)))
     };
+    // With all of its threads.
+    let sleeps = || {
+        let mut tasks = std::fs::read_dir(format!("/proc/{child}/task")).into_iter().flatten().flatten();
+        tasks.all(|task| {
+            let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
+            status.lines().any(|line| line == "State:\tS (sleeping)")
+        })
+    };
+    let until = now() + PATIENCE;
     while is_open() {
+        if sleeps() && is_open() {
+            return Some("the child has answered, and sleeps with the FIFO open".to_owned());
+        }
+        if now() > until {
+            return Some(format!("the child has the FIFO open {PATIENCE:?} after its answer"));
+        }
         thread::yield_now();
     }
+    None
 }
 
 #[cfg(not(target_os = "linux"))]
-fn until_closed(_: &Path) {
+fn left_open(_: &Path, _: u32) -> Option<String> {
     thread::sleep(LOOK);
+    None
 }
 
 /// As the server does: the shapes that it knows, and its own end for any other.

@@ -9,7 +9,7 @@ use super::host::{Host, KEY};
 use super::support::HUB;
 use super::support::now;
 use super::support::road::Road;
-use super::{broker, connection_string, guide};
+use super::{broker, connection_string, guide, once_within};
 
 #[test]
 fn the_samples_settings_row_by_row() {
@@ -82,14 +82,16 @@ fn a_hub_that_says_no_is_believed_at_once() {
         (good.replace("EntityPath=telemetry", "EntityPath=nowhere"), "EntityNotFoundError", "nowhere"),
         (connection_string(free_port()), "AlgorithmError", "cannot connect to 127.0.0.1"),
     ] {
-        let mut host = Host::start(&[("CONNECTION_STR", &text)], &[]);
-        let began = now();
-        for _ in 0..2 {
-            let (its_type, message) = host.post(&guide()).error();
-            assert_eq!(its_type, error_type, "{message}");
-            assert!(message.contains(words) && message.ends_with("none is stored"), "{message}");
-        }
-        assert!(began.elapsed() < Duration::from_secs(5), "{words}: {:?}", began.elapsed());
+        once_within(Duration::from_secs(2), || {
+            let mut host = Host::start(&[("CONNECTION_STR", &text)], &[]);
+            let began = now();
+            for _ in 0..2 {
+                let (its_type, message) = host.post(&guide()).error();
+                assert_eq!(its_type, error_type, "{message}");
+                assert!(message.contains(words) && message.ends_with("none is stored"), "{message}");
+            }
+            began.elapsed()
+        });
     }
 }
 
