@@ -17,7 +17,7 @@
  *
  * Threads. A sender may be used by several threads at a time, a batch by one at a time. hubwire_close and hubwire_batch_free
  * are for the last user alone. What hubwire_last_error, hubwire_last_condition and hubwire_last_outcome tell is of the
- * calling thread's last call.
+ * calling thread's last call; these three, hubwire_batch_count, _size and _clear, and hubwire_version are none.
  *
  * Processes. A sender is not for the child of a fork: it would share the parent's socket. Open one there.
  *

@@ -13,6 +13,11 @@ pub(crate) fn call(work: impl FnOnce() -> Result<Last, Last>) -> Code {
     last::keep(done.unwrap_or_else(fault).unwrap_or_else(|failed| failed))
 }
 
+/// Only looks: what the thread's last call came to stays as it is. A panic ends here too, and there is nothing to see.
+pub(crate) fn look<T: Default>(look: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(look)).unwrap_or_default()
+}
+
 /// A socket whose peer has gone raises SIGPIPE in the thread that writes to it, which ends a host that does not ignore it. It is
 /// blocked meanwhile, and one that came in the call is taken before it can arrive.
 #[cfg(unix)]
@@ -94,5 +99,13 @@ mod tests {
         assert!(last::with(|last| last.message.contains("close the sender")));
         assert_eq!(call(|| Ok(Last::default())), Code::Ok);
         assert!(last::with(|last| last.message.is_empty()));
+    }
+
+    #[test]
+    fn a_look_that_panics_sees_nothing_and_changes_nothing() {
+        call(|| Err(Last::invalid("kept")));
+        assert_eq!(look(|| -> usize { panic!("as asked for") }), 0);
+        assert_eq!(look(|| 7), 7);
+        assert!(last::with(|last| last.message == "kept"));
     }
 }

@@ -1,7 +1,8 @@
 //! hubwire for C. What each function does is said in `include/hubwire.h`, which is checked in; here is how.
 //!
-//! Every function goes through [`call`]: a panic ends there, the signal of a broken pipe does too, and what came of it is kept for
-//! the thread that asks. Pointers become references in `arguments`, and nowhere else.
+//! Every function that does something goes through [`call`]: a panic ends there, the signal of a broken pipe does too, and what came
+//! of it is kept for the thread that asks. One that only looks goes through [`look`], and keeps nothing. Pointers become references
+//! in `arguments`, and nowhere else, but for those that may be NULL.
 
 mod arguments;
 mod call;
@@ -14,7 +15,7 @@ use hubwire_rs::blocking::{Connection, Sender};
 use hubwire_rs::{Batch, ConnectionString, TryAdd};
 
 use arguments::{body, handle, handle_mut, optional_text, out, text};
-use call::call;
+use call::{call, look};
 use last::{Last, Outcome};
 use options::Options;
 
@@ -51,6 +52,12 @@ pub struct HubwireSender {
     // Behind the sender, which is let go of first.
     connection: Connection,
 }
+
+/// Several threads may use one at a time, as the header says.
+const _: () = {
+    const fn is_shared<T: Send + Sync>() {}
+    is_shared::<HubwireSender>();
+};
 
 /// The header's `hubwire_batch`.
 pub struct HubwireBatch(Batch);
@@ -130,23 +137,25 @@ pub unsafe extern "C" fn hubwire_batch_add(batch: *mut HubwireBatch, event: *con
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hubwire_batch_count(batch: *const HubwireBatch) -> usize {
     // SAFETY: as the header asks for.
-    unsafe { batch.as_ref() }.map_or(0, |batch| batch.0.len())
+    look(|| unsafe { batch.as_ref() }.map_or(0, |batch| batch.0.len()))
 }
 
 /// See the header.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hubwire_batch_size(batch: *const HubwireBatch) -> usize {
     // SAFETY: as the header asks for.
-    unsafe { batch.as_ref() }.map_or(0, |batch| batch.0.encoded_len())
+    look(|| unsafe { batch.as_ref() }.map_or(0, |batch| batch.0.encoded_len()))
 }
 
 /// See the header.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hubwire_batch_clear(batch: *mut HubwireBatch) {
-    // SAFETY: as the header asks for.
-    if let Some(batch) = unsafe { batch.as_mut() } {
-        batch.0.clear();
-    }
+    look(|| {
+        // SAFETY: as the header asks for.
+        if let Some(batch) = unsafe { batch.as_mut() } {
+            batch.0.clear();
+        }
+    });
 }
 
 /// See the header.
@@ -189,23 +198,25 @@ pub unsafe extern "C" fn hubwire_close(sender: *mut HubwireSender) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hubwire_last_error(buffer: *mut c_char, len: usize) -> usize {
     // SAFETY: as the header asks for.
-    last::with(|last| unsafe { arguments::write_text(&last.message, buffer, len) })
+    look(|| last::with(|last| unsafe { arguments::write_text(&last.message, buffer, len) }))
 }
 
 /// See the header.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hubwire_last_condition(buffer: *mut c_char, len: usize) -> usize {
     // SAFETY: as the header asks for.
-    last::with(|last| unsafe { arguments::write_text(&last.condition, buffer, len) })
+    look(|| last::with(|last| unsafe { arguments::write_text(&last.condition, buffer, len) }))
 }
 
 /// See the header.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hubwire_last_outcome(outcome: *mut Outcome) {
-    // SAFETY: as the header asks for.
-    if let Some(outcome) = unsafe { outcome.as_mut() } {
-        *outcome = last::with(|last| last.outcome);
-    }
+    look(|| {
+        // SAFETY: as the header asks for.
+        if let Some(outcome) = unsafe { outcome.as_mut() } {
+            *outcome = last::with(|last| last.outcome);
+        }
+    });
 }
 
 /// See the header.
@@ -223,7 +234,9 @@ impl HubwireSender {
     /// The batch comes back either way; emptied, if it was accepted.
     fn send(&self, batch: &mut Batch) -> Result<Last, Last> {
         let (events, bytes) = (batch.len(), batch.encoded_len());
-        match self.sender.send(std::mem::replace(batch, Batch::new(0))) {
+        // Should a panic leave it in the place of what was sent, it is one for the next events.
+        let empty = empty_like(batch, self.sender.max_message_size());
+        match self.sender.send(std::mem::replace(batch, empty)) {
             Ok(accepted) => {
                 *batch = accepted.into_batch();
                 Ok(Last::default().of(events, bytes))
@@ -237,11 +250,32 @@ impl HubwireSender {
     }
 }
 
+/// A batch without events, for a link that takes `max_message_size` bytes, that goes where `batch` goes.
+fn empty_like(batch: &Batch, max_message_size: usize) -> Batch {
+    let keyed = batch.partition_key().and_then(|key| Batch::with_partition_key(max_message_size, key).ok());
+    keyed.unwrap_or_else(|| Batch::new(max_message_size))
+}
+
 fn add(batch: &mut Batch, event: &[u8]) -> Result<(), Last> {
     match batch.try_add(event) {
         TryAdd::Added => Ok(()),
         TryAdd::Full(_) => Err(Last::new(Code::Full, "the batch is full; send it, then add the event to the next one")),
         TryAdd::TooLarge(_) => Err(Last::new(Code::TooLarge, "no batch can hold the event; publish less in one")),
         TryAdd::Invalid(_, why) => Err(Last::invalid(why)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_panic_leaves_is_a_batch_for_the_next_events() {
+        let keyed = Batch::with_partition_key(1_000, "device-42").expect("a key");
+        for batch in [Batch::new(1_000), keyed] {
+            let mut empty = empty_like(&batch, 500);
+            assert_eq!((empty.len(), empty.partition_key()), (0, batch.partition_key()));
+            assert!(add(&mut empty, b"event").is_ok() && add(&mut empty, &[0; 500]).is_err());
+        }
     }
 }
