@@ -84,6 +84,11 @@ impl Window {
 }
 
 impl State {
+    /// Where somebody stands in the line, which is one of growing numbers.
+    fn position(&self, number: u64) -> Option<usize> {
+        self.line.binary_search_by_key(&number, |waiting| waiting.number).ok()
+    }
+
     /// Whoever is first looks again.
     fn first(&mut self) -> Option<Waker> {
         self.line.front_mut()?.waker.take()
@@ -103,8 +108,8 @@ impl InLine {
         {
             return Poll::Ready(place);
         }
-        if let Some(me) = state.line.iter_mut().find(|waiting| waiting.number == self.number) {
-            me.waker = Some(cx.waker().clone());
+        if let Some(at) = state.position(self.number) {
+            state.line[at].waker = Some(cx.waker().clone());
         }
         Poll::Pending
     }
@@ -113,7 +118,7 @@ impl InLine {
 impl Drop for InLine {
     fn drop(&mut self) {
         let mut state = self.window.state();
-        if let Some(at) = state.line.iter().position(|waiting| waiting.number == self.number) {
+        if let Some(at) = state.position(self.number) {
             state.line.remove(at);
         }
         let next = state.first();

@@ -311,7 +311,16 @@ fn of_the_small_hosts(emulator: &Emulator) -> Shown {
         ("Answer", shown(&handler::Answer::of(&token()))),
         ("NameLookup", shown(&hubwire::NameLookup::SameThread)),
     ];
+    let runtime = tokio::runtime::Handle::current();
+    let listening = runtime.block_on(emulator.listen("127.0.0.1:0")).expect("a free port");
+    let place = format!("sb://127.0.0.1:{}", listening.local_addr().port());
     for text in [with_key, with_token] {
+        let to = ConnectionString::parse(&text.replace("sb://localhost", &place)).expect("well-formed");
+        // Nobody shows the store any more, where the event goes with the publisher's end.
+        let slowly = hubwire::PublisherOptions::default().linger(std::time::Duration::from_secs(3_600));
+        let publisher = hubwire::blocking::Publisher::open(&to, HUB, &Options::default(), &slowly).expect("a link");
+        let receipt = publisher.publish(token()).expect("taken");
+        shown_types.extend([("Publisher", shown(&publisher)), ("Receipt", shown(&receipt))]);
         let to = ConnectionString::parse(&text).expect("well-formed");
         let open = {
             let emulator = emulator.clone();

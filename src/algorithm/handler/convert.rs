@@ -79,7 +79,7 @@ impl<T: Serialize> IntoAnswer for T {
 
 impl IntoAnswer for ByteVec {
     fn into_answer(self) -> Result<Answer, Failure> {
-        Answer::binary(&self.0)
+        Ok(Answer::binary(&self.0))
     }
 }
 
