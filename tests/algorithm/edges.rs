@@ -89,6 +89,11 @@ fn the_samples_inputs_row_by_row() {
             "malformed body sent",
             Refuses("InputError", "events[0]: expected a string, got an array"),
         ),
+        (
+            json!({"events": [[{"a": 1}]]}),
+            "malformed body sent",
+            Refuses("InputError", "events[0]: expected a string, got an array"),
+        ),
         (json!(["first event"]), "'list' object has no attribute 'get'", Refuses("InputError", "got an array")),
         (json!({"events": ["first event"], "more": 1}), "sent", Sends(&["first event"])),
     ] {
