@@ -165,9 +165,7 @@ impl Shared {
     /// # Errors
     /// [`Error::InsideTask`].
     pub(super) fn drive<F: Future>(&self, work: F) -> Result<F::Output, Error> {
-        let driving = self.enter()?;
-        self.connection.rouse(driving.slumber);
-        Ok(driving.run(work))
+        Ok(self.enter()?.run_after(|slumber| self.connection.rouse(slumber), work))
     }
 
     fn close(&self, limit: Duration) {

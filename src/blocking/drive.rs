@@ -94,17 +94,28 @@ pub(crate) struct Driving<'a> {
 impl Driving<'_> {
     /// Drives until `work` is done.
     pub(crate) fn run<F: Future>(&self, work: F) -> F::Output {
-        let mut done = None;
-        self.drive_until(pin!(async { done = Some(work.await) }));
+        self.run_after(|_| (), work)
+    }
+
+    /// The same for work that may find all done. If it has to wait, `look` comes before anything else has a turn.
+    pub(crate) fn run_after<F: Future>(&self, look: impl FnOnce(Slumber), work: F) -> F::Output {
+        let (mut done, mut look) = (None, Some(look));
+        let mut before_a_turn = || {
+            if let Some(look) = look.take() {
+                look(self.slumber);
+            }
+        };
+        self.drive_until(pin!(async { done = Some(work.await) }), &mut before_a_turn);
         done.expect("it is done")
     }
 
     /// Whatever the work: a runtime's loop is there once, and not once for each kind of call.
-    fn drive_until(&self, mut work: Pin<&mut dyn Future<Output = ()>>) {
+    fn drive_until(&self, mut work: Pin<&mut dyn Future<Output = ()>>, before_a_turn: &mut dyn FnMut()) {
         let runtime = self.drive.runtime.as_ref().expect("it is there until it is dropped");
         runtime.block_on(poll_fn(|cx| {
             let polled = work.as_mut().poll(cx);
             if polled.is_pending() {
+                before_a_turn();
                 self.note_waiting();
             }
             polled

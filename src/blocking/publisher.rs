@@ -155,9 +155,7 @@ impl Shared {
     /// # Errors
     /// [`Error::InsideTask`].
     fn drive<F: Future>(&self, work: F) -> Result<F::Output, Error> {
-        let driving = self.drive.enter()?;
-        self.rouse(driving.slumber);
-        Ok(driving.run(work))
+        Ok(self.drive.enter()?.run_after(|slumber| self.rouse(slumber), work))
     }
 }
 

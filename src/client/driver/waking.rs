@@ -115,7 +115,9 @@ impl Driver {
 
     /// Why the connection cannot be there any more, or is worth nothing, though nobody has said so.
     fn staleness(&self, slumber: Slumber) -> Option<Error> {
-        if !self.line.is_open() || self.settings.connector.is_none() {
+        let Line::Open { since } = self.line else { return None };
+        // One that was made since has missed nothing: somebody else looked before.
+        if since > slumber.since || self.settings.connector.is_none() {
             return None;
         }
         let engine = &self.pump.engine;
@@ -263,6 +265,18 @@ mod tests {
         setting.send().await;
         assert!(clock::now() - began > Duration::from_secs(3), "what is sent waits");
         assert_eq!(setting.asked(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_slept_together_have_one_connection_made() {
+        let setting = Setting::new(Options::default()).await;
+        let slumber = Slumber { since: clock::now(), span: Duration::from_secs(600) };
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            setting.connection.rouse(slumber);
+            setting.connection.wake(slumber).await.expect("it is there again");
+            assert_eq!(setting.asked(), 2);
+        }
     }
 
     #[tokio::test(start_paused = true)]
