@@ -282,3 +282,51 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         self.stuck_since?.checked_add(self.patience?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
+
+    use super::*;
+    use crate::engine::{Config, Role, Sasl};
+
+    fn client() -> Config {
+        Config {
+            role: Role::Client,
+            container_id: "client".to_owned(),
+            hostname: None,
+            max_frame_size: 65_536,
+            idle_timeout: None,
+            properties: Vec::new(),
+            sasl: Sasl::Anonymous,
+            is_optimistic: false,
+            first_number: 0,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn catching_up_reads_and_writes_nothing() {
+        let (ours, mut theirs) = tokio::io::duplex(1_024);
+        let mut pump = Pump::new(Connection::new(client(), clock::now()), ours, 1_024);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(pump.poll_catching_up(&mut cx).is_pending(), "nothing has come");
+        let mut said = [0; 8];
+        assert!(
+            Pin::new(&mut theirs).poll_read(&mut cx, &mut ReadBuf::new(&mut said)).is_pending(),
+            "nothing was said"
+        );
+        assert!(pump.poll(&mut cx, None).is_pending());
+        theirs.read_exact(&mut said).await.expect("what there was to say");
+        assert_eq!(&said, b"AMQP\x03\x01\x00\x00");
+
+        theirs.write_all(b"AMQP\x03\x01\x00\x00").await.expect("there is room");
+        drop(theirs);
+        assert!(pump.poll_catching_up(&mut cx).is_ready());
+        while !pump.engine.is_closed() {
+            assert!(pump.poll_catching_up(&mut cx).is_ready(), "it ends with the stream");
+        }
+        assert!(pump.failure().is_some());
+    }
+}

@@ -321,10 +321,10 @@ fn what_a_sender_was_handed_goes_over_the_next_connection_whoever_makes_it_leave
 #[test]
 fn a_batch_leaves_with_a_call_after_its_time_however_often_they_come() {
     let served = served();
-    let options = PublisherOptions::default();
+    let options = PublisherOptions::default().linger(Duration::from_millis(50));
     let publisher = blocking::Publisher::open(&served.connection_string(), HUB, &Options::default(), &options);
     let publisher = publisher.expect("it opens");
-    // Each finds room, and waits for nothing.
+    // Each finds room, and waits for nothing; and none comes so late that it is a rest by itself.
     for _ in 0..100 {
         drop(publisher.publish("event").expect("taken"));
         if served.stored() > 0 {
