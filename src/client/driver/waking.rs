@@ -160,7 +160,10 @@ impl Driver {
 #[cfg(all(test, feature = "emulator"))]
 mod tests {
     use std::io;
+    use std::pin::Pin;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
     use super::*;
     use crate::emulator::{Emulator, Fault};
@@ -265,6 +268,49 @@ mod tests {
         setting.send().await;
         assert!(clock::now() - began > Duration::from_secs(3), "what is sent waits");
         assert_eq!(setting.asked(), 2);
+    }
+
+    /// A stream whose peer says that it lives, without a pause, once it is told to.
+    struct Chatty {
+        stream: tokio::io::DuplexStream,
+        is_on: Arc<AtomicBool>,
+    }
+
+    impl AsyncRead for Chatty {
+        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            const HEARTBEAT: [u8; 8] = [0, 0, 0, 8, 2, 0, 0, 0];
+            if self.is_on.load(Ordering::Relaxed) && buffer.remaining() >= HEARTBEAT.len() {
+                buffer.put_slice(&HEARTBEAT);
+                return Poll::Ready(Ok(()));
+            }
+            Pin::new(&mut self.stream).poll_read(cx, buffer)
+        }
+    }
+
+    impl AsyncWrite for Chatty {
+        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.stream).poll_write(cx, bytes)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.stream).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.stream).poll_shutdown(cx)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_never_pauses_does_not_hold_up_a_look() {
+        let emulator = Emulator::builder().event_hub(HUB, 1).build().expect("a hub");
+        let to = ConnectionString::parse(&emulator.connection_string(None)).expect("well-formed");
+        let is_on = Arc::new(AtomicBool::new(false));
+        let stream = Chatty { stream: emulator.connect(), is_on: is_on.clone() };
+        let connection = Connection::open_over(stream, &to, &Options::default()).await.expect("opens");
+        is_on.store(true, Ordering::Relaxed);
+        connection.wake(Slumber { since: clock::now(), span: Duration::from_secs(60) }).await.expect("it is there");
+        connection.abort();
     }
 
     #[tokio::test(start_paused = true)]
