@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::output;
+use crate::wire::condition::UNAUTHORIZED_ACCESS;
 use crate::{Error, SendError};
 
 /// The kinds of failure, one for each exit code. A later kind outweighs an earlier one.
@@ -92,11 +93,8 @@ impl Failure {
 
     /// What kept a connection or a link from being made.
     pub(super) fn of_error(error: &Error) -> Self {
-        Self::new(kind_of(error), error.to_string()).with_words(
-            error.condition(),
-            error.tracking_id(),
-            error.is_retryable(),
-        )
+        let words = (error.condition(), error.tracking_id(), error.is_retryable());
+        Self::new(kind_of(error), error.to_string()).with_words(words)
     }
 
     /// What kept a batch from being accepted.
@@ -110,13 +108,14 @@ impl Failure {
             SendError::Unknown { cause, .. } => format!("no answer came for a batch: {}", without_advice(cause)),
             _ => error.to_string(),
         };
-        Self::new(kind, message).with_words(condition, error.tracking_id(), error.is_retryable())
+        Self::new(kind, message).with_words((condition, error.tracking_id(), error.is_retryable()))
     }
 
-    fn with_words(mut self, condition: Option<&str>, tracking_id: Option<&str>, is_retryable: bool) -> Self {
+    /// The condition, the TrackingId, and whether trying again makes sense, which it does not after a no.
+    fn with_words(mut self, (condition, tracking_id, is_retryable): (Option<&str>, Option<&str>, bool)) -> Self {
         self.condition = condition.filter(|condition| !condition.is_empty()).map(str::to_owned);
         self.tracking_id = tracking_id.map(str::to_owned);
-        self.is_retryable = is_retryable;
+        self.is_retryable = is_retryable && self.kind != Kind::Refused;
         self
     }
 }
@@ -161,6 +160,8 @@ fn kind_of(error: &Error) -> Kind {
             Kind::Refused
         }
         Error::StillUnauthorized { .. } => Kind::Refused,
+        // To a connection's task it may pass with a fresh token; whoever runs a command has just shown one.
+        Error::Closed { condition, .. } if condition == UNAUTHORIZED_ACCESS => Kind::Refused,
         Error::TlsMissing { .. } | Error::Setting { .. } => Kind::Configuration,
         _ => Kind::Unreachable,
     }
@@ -189,6 +190,7 @@ mod tests {
             (token_refused(404), Kind::Refused),
             (token_refused(503), Kind::Unreachable),
             (closed("amqp:not-found"), Kind::Refused),
+            (closed("amqp:unauthorized-access"), Kind::Refused),
             (closed("com.microsoft:argument-out-of-range"), Kind::Refused),
             (closed("com.microsoft:server-busy"), Kind::Unreachable),
             (closed("amqp:connection:forced"), Kind::Unreachable),
@@ -197,7 +199,9 @@ mod tests {
             (Error::TlsMissing { host: "ns".into() }, Kind::Configuration),
             (Error::Setting { name: "HTTP proxy", reason: String::new() }, Kind::Configuration),
         ] {
-            assert_eq!(Failure::of_error(&error).kind, kind, "{error}");
+            let failure = Failure::of_error(&error);
+            assert_eq!(failure.kind, kind, "{error}");
+            assert!(kind != Kind::Refused || !failure.is_retryable, "{error}");
         }
     }
 

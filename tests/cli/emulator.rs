@@ -5,6 +5,15 @@ mod telling;
 
 use super::support::{GUIDE, KEY, Running, hubwire, send_to};
 
+/// An emulator with the rule `tested`, and its connection string with the key in it. `name`: of the key's file, the test's own.
+pub(crate) fn with_rule(name: &str, key: &str, rights: &str) -> (Running, String) {
+    let file = doors::Scratch::with(&format!("rule-{name}.key"), key);
+    let emulator = Running::emulator(&["--rule", &format!("name=tested,key-file={},rights={rights}", file.path())]);
+    let (shown, _) = emulator.connection_string().split_once(" (the key").expect("it names the file");
+    let string = shown.replace("***", key);
+    (emulator, string)
+}
+
 #[test]
 fn it_says_what_it_serves_and_takes_events() {
     let mut emulator = Running::emulator(&["--print-events"]);

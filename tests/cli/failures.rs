@@ -2,9 +2,25 @@
 
 use std::io::{Read, Write};
 
+use super::emulator::with_rule;
 use super::support::{
-    GUIDE, KEY, Running, Sending, connection_string, cut_off_at, free_port, hubwire, hubwire_into, peer, send_to,
+    GUIDE, KEY, Run, Running, Sending, connection_string, cut_off_at, free_port, hubwire, hubwire_into, peer, send_to,
 };
+
+/// A hub's no for want of a right stays one: it is told at once, and a script is not told to try again.
+#[test]
+fn a_right_that_a_rule_lacks_is_a_no() {
+    let assert_refused = |run: &Run| {
+        assert_eq!(run.code, 4, "{run:?}");
+        assert!(format!("{}{}", run.stdout, run.stderr).contains("amqp:unauthorized-access"), "{run:?}");
+        assert!(!run.stdout.contains(r#""retryable":true"#) && !run.stderr.contains(KEY), "{run:?}");
+    };
+    let (_emulator, string) = with_rule("lacks-send", KEY, "listen");
+    assert_refused(&send_to(&string, &["one"], ""));
+    let (_emulator, string) = with_rule("lacks-listen", KEY, "send");
+    assert_eq!(send_to(&string, &["one"], "").code, 0);
+    assert_refused(&hubwire(&["receive"], "", &[("CONNECTION_STR", &string)]));
+}
 
 #[test]
 fn bad_settings_are_told_by_key_and_byte() {

@@ -12,6 +12,7 @@ use crate::cli::failure::{Failure, Kind};
 use crate::cli::output;
 use crate::cli::settings::Network;
 use crate::cli::signal::Signals;
+use crate::wire::condition::UNAUTHORIZED_ACCESS;
 use crate::{
     Connection, Error, LastEnqueued, Options, PartitionProperties, Position, ReceivedEvent, Receiver, ReceiverOptions,
     clock,
@@ -107,6 +108,8 @@ pub(super) struct Reading<'a> {
     /// Known from the first connection on.
     partitions: Vec<Partition>,
     losses: u32,
+    /// Whether the last of them was for want of a right: one more, and a fresh token does not help.
+    was_denied: bool,
     /// When the last event came, or the receivers were attached.
     last_event_at: Instant,
 }
@@ -122,7 +125,15 @@ enum Round {
 
 impl<'a> Reading<'a> {
     pub(super) fn new(args: &'a ReceiveArgs, network: &'a Network, options: &'a Options) -> Self {
-        Self { args, network, options, partitions: Vec::new(), losses: 0, last_event_at: clock::now() }
+        Self {
+            args,
+            network,
+            options,
+            partitions: Vec::new(),
+            losses: 0,
+            was_denied: false,
+            last_event_at: clock::now(),
+        }
     }
 
     pub(super) fn partitions(&self) -> &[Partition] {
@@ -153,7 +164,9 @@ impl<'a> Reading<'a> {
     /// How long to wait before another connection is tried, or that none is.
     fn wait_after(&mut self, error: &Error) -> Result<Duration, Failure> {
         self.losses += 1;
-        let is_hopeless = !error.is_retryable() || self.losses > MAX_LOSSES;
+        let is_denied = error.condition() == Some(UNAUTHORIZED_ACCESS);
+        let is_denied_again = std::mem::replace(&mut self.was_denied, is_denied) && is_denied;
+        let is_hopeless = !error.is_retryable() || is_denied_again || self.losses > MAX_LOSSES;
         // The first connection is tried once: what is wrong is told at once.
         if is_hopeless || self.partitions.is_empty() {
             return Err(Failure::of_error(error));
@@ -248,7 +261,7 @@ impl<'a> Reading<'a> {
 
     /// Prints an event that is wanted; whether somebody still reads.
     async fn on_received(&mut self, index: usize, received: ReceivedEvent, sink: &mut Sink<'_>) -> bool {
-        (self.losses, self.last_event_at) = (0, clock::now());
+        (self.losses, self.was_denied, self.last_event_at) = (0, false, clock::now());
         let partition = &mut self.partitions[index];
         // Read on past the end before the receiver was let go.
         if partition.is_done {

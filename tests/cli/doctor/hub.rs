@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{KEY, assert_told, doctor, examined, passed};
-use crate::emulator::doors::Scratch;
+use crate::emulator::with_rule;
 use crate::support::Running;
 use hubwire::wire::sas::sign_until;
 
@@ -46,18 +46,9 @@ fn a_sent_event_is_marked() {
     assert!(emulator.event()["properties"]["hubwire-doctor"].is_string());
 }
 
-/// An emulator with the rule `tested`, and its connection string with another key or name in it.
-fn with_rule(name: &str, rights: &str) -> (Running, String) {
-    let key = Scratch::with(&format!("doctor-{name}.key"), KEY);
-    let emulator = Running::emulator(&["--rule", &format!("name=tested,key-file={},rights={rights}", key.path())]);
-    let (shown, _) = emulator.connection_string().split_once(" (the key").unwrap();
-    let string = shown.replace("***", KEY);
-    (emulator, string)
-}
-
 #[test]
 fn keys_names_and_rights_are_told_apart() {
-    let (_emulator, string) = with_rule("all", "send+listen");
+    let (_emulator, string) = with_rule("all", KEY, "send+listen");
     assert_eq!(doctor(&string, &["--round-trip"]).0.code, 0);
     let wrong_key = string.replace(KEY, "V1dXV1dXV1dXV1dXV1dXV1dXV1dXV1dXV1dXV1dXV1c=");
     assert_told(&doctor(&wrong_key, &[]), 4, "token", "wrong_key", "copy the rule's connection string anew");
@@ -76,12 +67,12 @@ fn keys_names_and_rights_are_told_apart() {
 
 #[test]
 fn a_missing_right_is_named_with_the_one_that_is_there() {
-    let (_listener, string) = with_rule("listen", "listen");
+    let (_listener, string) = with_rule("listen", KEY, "listen");
     let told = doctor(&string, &[]);
     assert_told(&told, 4, "attach-send", "no_send_right", "may listen, and not send");
     assert_eq!(told.1["error"]["condition"], "amqp:unauthorized-access");
     assert_eq!(doctor(&string, &["--for", "listen"]).0.code, 0);
-    let (_sender, string) = with_rule("send", "send");
+    let (_sender, string) = with_rule("send", KEY, "send");
     assert_eq!(doctor(&string, &["--send"]).0.code, 0);
     assert_told(
         &doctor(&string, &["--for", "listen"]),
@@ -101,7 +92,7 @@ fn a_missing_right_is_named_with_the_one_that_is_there() {
 
 #[test]
 fn tokens_that_do_not_hold_are_told_with_why() {
-    let (_emulator, string) = with_rule("token", "send");
+    let (_emulator, string) = with_rule("token", KEY, "send");
     let (endpoint, _) = string.split_once(";SharedAccessKeyName").unwrap();
     let with = |audience: &str, expiry| {
         let token = sign_until(audience, "tested", KEY, expiry);
