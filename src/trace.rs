@@ -56,7 +56,7 @@ use dialogue::{Dialogue, Direction, Events, Secrets};
 pub(crate) use frames::{Frames, Piece, channel_of, framed};
 use pcapng::Capture;
 #[cfg(feature = "cli")]
-pub(crate) use performative::{ATTACH, Composite, OPEN, SASL_INIT, TRANSFER};
+pub(crate) use performative::Composite;
 pub use sink::Form;
 use sink::{Bytes, Sink};
 pub use tapped::Tapped;

@@ -6,6 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::wire::condition;
 use crate::wire::event::Event;
+use crate::wire::management::SECURITY_TOKEN;
 use crate::wire::position::unix_millis;
 use crate::wire::value::{Array, Scalar, Value, put_map_start};
 
@@ -69,7 +70,7 @@ fn authorize(
 ) -> Result<(), Answer> {
     let refused =
         |refused: Answer| Answer { status_code: 401, ..refused }.with_condition(condition::UNAUTHORIZED_ACCESS);
-    match request.property("security_token").and_then(Value::as_str) {
+    match request.property(SECURITY_TOKEN).and_then(Value::as_str) {
         Some(token) => claims(namespace, token, name, now).map(drop).map_err(refused),
         None if is_authorized(name) => Ok(()),
         None => {

@@ -1,8 +1,7 @@
 //! What a message is made of, counted while it comes in pieces.
 
 use crate::wire::batch::MESSAGE_FORMAT;
-
-const DATA: u8 = 0x75;
+use crate::wire::descriptors::codes::DATA;
 
 /// Counts the events of a message whose bytes come in transfers, holding no more of them than the start of a section.
 #[derive(Debug, Default)]
@@ -39,7 +38,7 @@ impl Contents {
             Left::Strange => self.is_strange = true,
             Left::Bytes(left) => {
                 self.left = left;
-                self.data_sections += u64::from(self.start[2] == DATA);
+                self.data_sections += u64::from(u64::from(self.start[2]) == DATA);
             }
         }
         self.start.clear();

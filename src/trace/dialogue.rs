@@ -15,9 +15,10 @@ pub(super) use refusal::Refusal;
 pub(super) use requests::{Reply, Request};
 
 use super::frames::{Frames, Piece};
-use super::mask;
-use super::performative::{self as code, Composite};
+use super::mask::{self, How};
+use super::performative::Composite;
 use super::summary::{Phase, Summary};
+use crate::wire::descriptors::codes as code;
 use links::Sessions;
 use requests::Requests;
 
@@ -192,7 +193,7 @@ impl Dialogue {
             }
             Piece::Frame(bytes, _) => self.frame(direction, bytes, at, &mut notes),
             Piece::Strange(mut bytes) => {
-                self.mask(|| mask::values(&mut bytes));
+                self.mask(|| mask::sections(&mut bytes));
                 (Said::Strange, [bytes.freeze(), Bytes::new()])
             }
         };
@@ -248,11 +249,17 @@ impl Dialogue {
         if start == bytes.len() {
             return (Said::Heartbeat { channel }, [bytes.freeze(), Bytes::new()]);
         }
-        // Of what is not well-formed the rest of the frame is a part.
-        let len = mask::first_len(&mut bytes[start..]).unwrap_or(bytes.len() - start);
+        let how = match self.secrets {
+            Secrets::Shown => How::Keep,
+            Secrets::Masked if is_sasl => How::Login,
+            Secrets::Masked => How::Look,
+        };
+        let len = mask::performative(&mut bytes[start..], how);
         let mut payload = bytes.split_off(start + len);
-        let head_mask = if is_sasl { mask::sasl } else { mask::values };
-        self.mask(|| head_mask(&mut bytes[start..]));
+        if is_sasl {
+            // There should be none; whatever it is, it belongs to a login.
+            self.mask(|| mask::all(&mut payload));
+        }
         let head = bytes.freeze();
         let said = match Composite::decode(&head.slice(start..)) {
             Ok((performative, _)) if is_sasl => {
@@ -264,7 +271,8 @@ impl Dialogue {
                 Said::Amqp { channel, performative }
             }
             Err(error) => {
-                self.mask(|| mask::values(&mut payload));
+                // What it is a part of cannot be told: it may be a request.
+                self.mask(|| mask::request(&mut payload, true));
                 Said::Broken { channel, why: error.to_string() }
             }
         };
@@ -304,7 +312,7 @@ impl Dialogue {
             self.sessions.forget_if_idle();
         }
         // There should be none.
-        self.mask(|| mask::values(payload));
+        self.mask(|| mask::sections(payload));
     }
 
     fn attach(&mut self, direction: Direction, channel: u16, attach: &Composite, at: Duration, notes: &mut Notes) {

@@ -5,19 +5,6 @@ use bytes::Bytes;
 use crate::wire::descriptors::{self, Field, Form};
 use crate::wire::value::{DecodeError, Value};
 
-pub(crate) const OPEN: u64 = 0x10;
-pub(crate) const BEGIN: u64 = 0x11;
-pub(crate) const ATTACH: u64 = 0x12;
-pub(crate) const FLOW: u64 = 0x13;
-pub(crate) const TRANSFER: u64 = 0x14;
-pub(crate) const DISPOSITION: u64 = 0x15;
-pub(crate) const DETACH: u64 = 0x16;
-pub(crate) const END: u64 = 0x17;
-pub(crate) const CLOSE: u64 = 0x18;
-pub(crate) const ERROR: u64 = 0x1d;
-pub(crate) const SASL_INIT: u64 = 0x41;
-pub(crate) const SASL_OUTCOME: u64 = 0x44;
-
 /// A described list of the specification: a performative, or what stands in one's fields.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Composite {

@@ -5,10 +5,11 @@ use std::fmt::{self, Display, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::dialogue::{Direction, Message, Notes, Record, Refusal, Reply, Request, Said, Settled};
-use super::performative::{self as code, Composite};
+use super::performative::Composite;
 use super::summary::Summary;
 use crate::client::first_bytes;
 use crate::wire::condition::Recovery;
+use crate::wire::descriptors::codes as code;
 use crate::wire::value::Value;
 use crate::words::{clipped, counted, size, time};
 

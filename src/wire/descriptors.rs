@@ -2,6 +2,9 @@
 //! and sections are known by.
 //! Source: AMQP 1.0 parts 2 (2.7, 2.8), 3 (3.2, 3.4, 3.5), 4 (4.5) and 5 (5.3.3).
 
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "which of them are asked for is the features' affair"))]
+pub(crate) mod codes;
+
 use super::batch::MESSAGE_FORMAT;
 use super::value::{Kind, Value};
 

@@ -9,6 +9,9 @@ use super::received::time_of;
 use super::token::Token;
 use super::value::Value;
 
+/// The application property that the token for a request travels in.
+pub(crate) const SECURITY_TOKEN: &str = "security_token";
+
 /// What can be asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Query {
@@ -67,7 +70,7 @@ impl Query {
             .with_property("operation", "READ")
             .with_property("name", self.event_hub())
             .with_property("type", kind)
-            .with_property("security_token", token.text.expose());
+            .with_property(SECURITY_TOKEN, token.text.expose());
         let request = match self {
             Self::EventHub { .. } => request,
             Self::Partition { partition_id, .. } => request.with_property("partition", partition_id.as_str()),

@@ -7,6 +7,8 @@ use zeroize::Zeroizing;
 
 /// What stands in print where a secret was.
 pub(crate) const MASK: &str = "***";
+/// What stands in the place of each byte where sizes are to stay.
+pub(crate) const FILL: u8 = b'*';
 
 /// A text that never prints and is wiped from memory when dropped.
 ///
@@ -72,6 +74,15 @@ pub(crate) fn masked(words: &str) -> String {
     out + &words[at..]
 }
 
+/// Overwrites each secret in `bytes`, byte for byte: sizes stay true.
+pub(crate) fn overwrite(bytes: &mut [u8]) {
+    let mut from = 0;
+    while let Some(range) = next_secret(bytes, from) {
+        from = range.end.max(from + 1);
+        bytes[range].fill(FILL);
+    }
+}
+
 /// Where in `bytes` a secret stands that is known by what it looks like. Every range begins and ends beside ASCII.
 pub(crate) fn secret_ranges(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let mut from = 0;
@@ -82,33 +93,51 @@ pub(crate) fn secret_ranges(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> 
     })
 }
 
-/// A word that begins as a web token does, and is shorter, is none.
+/// Where the word ends that begins at `start`.
+pub(crate) fn word_end(bytes: &[u8], start: usize) -> usize {
+    let ends = |byte: &u8| byte.is_ascii_whitespace() || byte.is_ascii_control() || b"&;\"',)>".contains(byte);
+    bytes[start..].iter().position(ends).map_or(bytes.len(), |len| start + len)
+}
+
+/// A word that begins with the base64 of `{"`, as a web token does, and is shorter, is none.
 const MIN_WEB_TOKEN_LEN: usize = 20;
+/// What secrets stand behind.
+const MARKS: [&[u8]; 2] = [b"sig", b"SharedAccessKey"];
+/// The last bytes of what stands in front of a secret, or at the start of one.
+const MARK_ENDS: &[u8] = b"=%J";
+/// Bytes that are looked at in one go.
+const CHUNK_LEN: usize = 512;
 
 fn next_secret(bytes: &[u8], from: usize) -> Option<Range<usize>> {
-    (from..bytes.len()).find_map(|at| {
-        let start = match bytes[at] {
-            b'=' if ["sig", "sharedaccesskey"].iter().any(|mark| ends_with(&bytes[..at], mark)) => at + 1,
-            // Percent-encoded once more.
-            b'%' if ends_with(&bytes[..at], "sig") && starts_with(&bytes[at..], "%3d") => at + 3,
-            b'e' | b'E' if starts_with(&bytes[at..], "eyj") => at,
-            _ => return None,
-        };
-        let end = bytes[start..].iter().position(|byte| ends_word(*byte)).map_or(bytes.len(), |len| start + len);
-        (start > at || end - start >= MIN_WEB_TOKEN_LEN).then_some(start..end)
-    })
+    let starts = (from..bytes.len()).step_by(CHUNK_LEN);
+    let chunks = starts.map(|start| start..bytes.len().min(start + CHUNK_LEN));
+    // Most of what passes has none of the bytes that a mark ends with, which is quickly told.
+    let mut chunks = chunks.filter(|chunk| MARK_ENDS.iter().any(|end| bytes[chunk.clone()].contains(end)));
+    chunks.find_map(|chunk| chunk.into_iter().find_map(|at| secret_at(bytes, from, at)))
 }
 
-fn ends_word(byte: u8) -> bool {
-    byte.is_ascii_whitespace() || byte.is_ascii_control() || b"&;\"',)>".contains(&byte)
+/// A secret whose mark ends with the byte at `at`.
+fn secret_at(bytes: &[u8], from: usize, at: usize) -> Option<Range<usize>> {
+    let follows_mark = || MARKS.iter().any(|mark| ends_with(&bytes[..at], mark));
+    let start = match bytes[at] {
+        b'=' if follows_mark() => at + 1,
+        // Percent-encoded once more.
+        b'%' if follows_mark() && starts_with(&bytes[at..], b"%3d") => at + 3,
+        b'J' if at >= from + 2 && bytes[..at].ends_with(b"ey") => at - 2,
+        _ => return None,
+    };
+    let end = word_end(bytes, start);
+    // A word that begins like a web token and is none is short; one that breaks off may go on elsewhere.
+    let is_secret = start > at || end - start >= MIN_WEB_TOKEN_LEN || end == bytes.len();
+    is_secret.then_some(start..end)
 }
 
-fn ends_with(bytes: &[u8], mark: &str) -> bool {
-    bytes.len() >= mark.len() && bytes[bytes.len() - mark.len()..].eq_ignore_ascii_case(mark.as_bytes())
+fn ends_with(bytes: &[u8], mark: &[u8]) -> bool {
+    bytes.len() >= mark.len() && bytes[bytes.len() - mark.len()..].eq_ignore_ascii_case(mark)
 }
 
-fn starts_with(bytes: &[u8], mark: &str) -> bool {
-    bytes.get(..mark.len()).is_some_and(|start| start.eq_ignore_ascii_case(mark.as_bytes()))
+fn starts_with(bytes: &[u8], mark: &[u8]) -> bool {
+    bytes.get(..mark.len()).is_some_and(|start| start.eq_ignore_ascii_case(mark))
 }
 
 #[cfg(test)]
@@ -149,8 +178,29 @@ mod tests {
             ("é sig=é", "é sig=***"),
             ("token eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.e30.c2ln, refused", "token ***, refused"),
             ("eyjafjallajokull", "eyjafjallajokull"),
+            ("EYJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9", "EYJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9"),
+            ("eyJafjallajokull erupts", "eyJafjallajokull erupts"),
+            // It may go on elsewhere.
+            ("token eyJhbG", "token ***"),
+            ("SharedAccessKey%3Dk2V5%3D&x", "SharedAccessKey%3D***&x"),
         ] {
             assert_eq!(masked(words), shown, "{words}");
+        }
+    }
+
+    #[test]
+    fn what_is_overwritten_keeps_its_size() {
+        let far = "x".repeat(CHUNK_LEN - 2);
+        for (given, shown) in [
+            ("no token here", "no token here"),
+            ("sr=x&sig=abc%2F&se=1", "sr=x&sig=******&se=1"),
+            ("sig=", "sig="),
+            ("eyJhbGciOiJSUzI1NiIsInR5cCI6.e30.c2ln, no", "*************************************, no"),
+            (&format!("{far}sig=abc&sig=def"), &format!("{far}sig=***&sig=***")),
+        ] {
+            let mut bytes = given.as_bytes().to_vec();
+            overwrite(&mut bytes);
+            assert_eq!(String::from_utf8_lossy(&bytes), *shown, "{given}");
         }
     }
 }

@@ -130,7 +130,7 @@ fn check_fields(descriptor: &[u8], value: &[u8]) -> Result<(), ShapeError> {
 }
 
 /// The type that a descriptor, in any of its encodings, stands for.
-fn descriptor_of(descriptor: &[u8]) -> Option<&'static Descriptor> {
+pub(crate) fn descriptor_of(descriptor: &[u8]) -> Option<&'static Descriptor> {
     match descriptor {
         [0x53, code] | [0x80, 0, 0, 0, 0, 0, 0, 0, code] => descriptors::by_code((*code).into()),
         [0xa3, _, symbol @ ..] | [0xb3, _, _, _, _, symbol @ ..] => descriptors::by_symbol(symbol),

@@ -2,22 +2,9 @@
 
 use bytes::{BufMut, BytesMut};
 
+use crate::wire::descriptors::codes::{ATTACH, BEGIN, CLOSE, DETACH, DISPOSITION, END, FLOW, OPEN, TRANSFER};
 use crate::wire::shape::value_len;
 use crate::wire::value::Value;
-
-pub(super) const OPEN: u64 = 0x10;
-pub(super) const BEGIN: u64 = 0x11;
-pub(super) const ATTACH: u64 = 0x12;
-pub(super) const FLOW: u64 = 0x13;
-pub(super) const TRANSFER: u64 = 0x14;
-pub(super) const DISPOSITION: u64 = 0x15;
-pub(super) const DETACH: u64 = 0x16;
-pub(super) const END: u64 = 0x17;
-pub(super) const CLOSE: u64 = 0x18;
-pub(super) const MECHANISMS: u64 = 0x40;
-pub(super) const INIT: u64 = 0x41;
-pub(super) const SASL_OUTCOME: u64 = 0x44;
-pub(super) const ACCEPTED: u64 = 0x24;
 
 /// Fields of a performative, up to the last: the Python SDK reads none that is cut short. Source: sdk-handshakes.
 fn field_count(code: u64) -> usize {

@@ -6,7 +6,8 @@ use std::io;
 use bytes::Bytes;
 
 use super::Counts;
-use super::frames::{self, Transfer, put};
+use super::frames::{Transfer, put};
+use crate::wire::descriptors::codes as code;
 use crate::wire::event::{Body, Event};
 use crate::wire::value::{Array, Value};
 
@@ -116,7 +117,7 @@ impl Peer {
         self.answer.extend_from_slice(&[b'A', b'M', b'Q', b'P', id, 1, 0, 0]);
         if id == 3 {
             let mechanisms = Array::symbols(["MSSBCBS", "PLAIN", "ANONYMOUS", "EXTERNAL"]);
-            put(&mut self.answer, 1, 0, frames::MECHANISMS, vec![Value::Array(mechanisms)], &[]);
+            put(&mut self.answer, 1, 0, code::SASL_MECHANISMS, vec![Value::Array(mechanisms)], &[]);
         }
     }
 
@@ -161,7 +162,7 @@ impl Peer {
         let Some(link) = session.links.get_mut(&handle) else { return };
         link.granted = link.deliveries.wrapping_add(CREDIT);
         let numbers = [session.received, WINDOW, session.sent, WINDOW, handle, link.deliveries, CREDIT];
-        put(&mut self.answer, 0, channel, frames::FLOW, numbers.map(Value::from).to_vec(), &[]);
+        put(&mut self.answer, 0, channel, code::FLOW, numbers.map(Value::from).to_vec(), &[]);
     }
 
     fn on_frame(&mut self, kind: u8, channel: u16, body: &[u8]) -> io::Result<()> {
@@ -175,31 +176,31 @@ impl Peer {
         let field = |index: usize| fields.get(index).cloned().unwrap_or(Value::Null);
         let answer = &mut self.answer;
         match (kind, code) {
-            (1, frames::INIT) => put(answer, 1, 0, frames::SASL_OUTCOME, vec![Value::Ubyte(0)], &[]),
-            (0, frames::OPEN) => {
+            (1, code::SASL_INIT) => put(answer, 1, 0, code::SASL_OUTCOME, vec![Value::Ubyte(0)], &[]),
+            (0, code::OPEN) => {
                 let fields = vec!["sink".into(), Value::Null, MAX_FRAME_LEN.into(), u16::MAX.into()];
-                put(answer, 0, 0, frames::OPEN, fields, &[]);
+                put(answer, 0, 0, code::OPEN, fields, &[]);
             }
-            (0, frames::BEGIN) => {
+            (0, code::BEGIN) => {
                 self.sessions.insert(channel, Session::default());
                 let fields = vec![channel.into(), 0_u32.into(), WINDOW.into(), WINDOW.into(), u32::MAX.into()];
-                put(answer, 0, channel, frames::BEGIN, fields, &[]);
+                put(answer, 0, channel, code::BEGIN, fields, &[]);
             }
-            (0, frames::ATTACH) => self.on_attach(channel, &field),
-            (0, frames::TRANSFER) => self.on_request(channel, &body, len)?,
-            (0, frames::DETACH) => {
+            (0, code::ATTACH) => self.on_attach(channel, &field),
+            (0, code::TRANSFER) => self.on_request(channel, &body, len)?,
+            (0, code::DETACH) => {
                 let handle = number(&field(0));
                 if let Some(session) = self.sessions.get_mut(&channel) {
                     session.links.remove(&handle);
-                    put(answer, 0, channel, frames::DETACH, vec![handle.into(), field(1)], &[]);
+                    put(answer, 0, channel, code::DETACH, vec![handle.into(), field(1)], &[]);
                 }
             }
-            (0, frames::END) if self.sessions.remove(&channel).is_some() => {
-                put(answer, 0, channel, frames::END, Vec::new(), &[]);
+            (0, code::END) if self.sessions.remove(&channel).is_some() => {
+                put(answer, 0, channel, code::END, Vec::new(), &[]);
             }
-            (0, frames::CLOSE) => {
+            (0, code::CLOSE) => {
                 self.is_over = true;
-                put(answer, 0, 0, frames::CLOSE, Vec::new(), &[]);
+                put(answer, 0, 0, code::CLOSE, Vec::new(), &[]);
             }
             // Flows, dispositions, and the SASL frames of mechanisms that go on.
             _ => {}
@@ -215,7 +216,7 @@ impl Peer {
         let mut reply = vec![field(0), handle.into(), (!is_receiver).into(), field(3), field(4), field(5), field(6)];
         let first_count = if is_receiver { 0_u32.into() } else { Value::Null };
         reply.extend([Value::Null, Value::Null, first_count, MAX_MESSAGE_LEN.into()]);
-        put(&mut self.answer, 0, channel, frames::ATTACH, reply, &[]);
+        put(&mut self.answer, 0, channel, code::ATTACH, reply, &[]);
         if is_receiver {
             session.answers.extend(node.map(|node| (node, handle)));
             return;
@@ -250,7 +251,7 @@ impl Peer {
         session.sent = session.sent.wrapping_add(1);
         let tag = Bytes::copy_from_slice(&number.to_be_bytes());
         let fields = vec![handle.into(), number.into(), tag.into(), 0_u32.into(), true.into(), false.into()];
-        put(&mut self.answer, 0, channel, frames::TRANSFER, fields, &accepted(&request)?);
+        put(&mut self.answer, 0, channel, code::TRANSFER, fields, &accepted(&request)?);
         Ok(())
     }
 }
@@ -269,9 +270,9 @@ fn accepted(request: &Bytes) -> io::Result<Bytes> {
 }
 
 fn put_accepted(out: &mut Vec<u8>, channel: u16, first: u32, last: u32) {
-    let accepted = Value::described(frames::ACCEPTED, Value::List(Vec::new()));
+    let accepted = Value::described(code::ACCEPTED, Value::List(Vec::new()));
     let fields = vec![true.into(), first.into(), last.into(), true.into(), accepted];
-    put(out, 0, channel, frames::DISPOSITION, fields, &[]);
+    put(out, 0, channel, code::DISPOSITION, fields, &[]);
 }
 
 /// The address of a source or target.

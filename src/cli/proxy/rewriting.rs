@@ -7,14 +7,13 @@ use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::trace::{ATTACH, Composite, Frames, OPEN, Piece, SASL_INIT, TRANSFER, channel_of, framed};
+use crate::trace::{Composite, Frames, Piece, channel_of, framed};
+use crate::wire::descriptors::codes::{AMQP_VALUE, APPLICATION_PROPERTIES, ATTACH, OPEN, SASL_INIT, TRANSFER};
+use crate::wire::management::SECURITY_TOKEN;
 use crate::wire::position::unix_millis;
 use crate::wire::token::Token;
 use crate::wire::value::Value;
 
-/// Source: AMQP 1.0 part 3, 3.2.5 and 3.2.8.
-const APPLICATION_PROPERTIES: u64 = 0x74;
-const AMQP_VALUE: u64 = 0x77;
 /// Places of fields. Source: AMQP 1.0 part 2, 2.7, and part 5, 5.3.3.
 const OPEN_HOSTNAME: usize = 1;
 const TRANSFER_MORE: usize = 5;
@@ -185,7 +184,7 @@ impl Request {
     /// The frame, with `token` in place of the SDK's.
     pub(super) fn with(mut self, token: &Token) -> Bytes {
         let text = Value::from(token.text.expose());
-        if let Some(there) = property(&mut self.sections, "security_token") {
+        if let Some(there) = property(&mut self.sections, SECURITY_TOKEN) {
             *there = text.clone();
         }
         if self.is_put {

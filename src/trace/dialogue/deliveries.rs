@@ -68,7 +68,7 @@ impl Dialogue {
         let mut partial = link.partial.take().unwrap_or_else(|| Partial::new(delivery_id, transfer, at));
         let is_seen = link.node != Node::EventHub || events == Events::Seen;
         if secrets == Secrets::Masked && is_seen {
-            mask_payload(link, direction, &partial, is_first, payload);
+            mask_payload(link, &partial, is_first, payload);
         }
         partial.take(payload, link.node != Node::EventHub);
         partial.is_settled |= transfer.is("settled");
@@ -197,7 +197,7 @@ impl Partial {
         } else {
             self.contents.push(payload);
         }
-        self.tail = mask::tail_of(payload).to_vec();
+        mask::extend_tail(&mut self.tail, payload);
     }
 }
 
@@ -215,13 +215,13 @@ fn credit_of(link: &Link) -> u32 {
     if left > u32::MAX / 2 { 0 } else { left }
 }
 
-fn mask_payload(link: &Link, direction: Direction, partial: &Partial, is_first: bool, payload: &mut [u8]) {
-    let is_request = link.node != Node::EventHub && link.sends == direction;
+fn mask_payload(link: &Link, partial: &Partial, is_first: bool, payload: &mut [u8]) {
+    let is_request = link.node != Node::EventHub && !link.is_answers;
     match (is_request, is_first) {
         (true, true) => mask::request(payload, link.node == Node::Cbs),
         // Where the token stands in it is not known any more.
         (true, false) => mask::all(payload),
-        (false, true) => mask::values(payload),
+        (false, true) => mask::sections(payload),
         (false, false) => mask::continued(&partial.tail, payload),
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct Link {
     /// The direction that its deliveries go.
     pub(super) sends: Direction,
     pub(super) node: Node,
+    /// Whether it brings what a node answers.
+    pub(super) is_answers: bool,
     /// Whether both ends have attached.
     pub(super) is_answered: bool,
     /// Deliveries sent so far, and how many may be; numbers that wrap.
@@ -166,6 +168,7 @@ impl Session {
             nick: self.unique(nick),
             sends,
             node,
+            is_answers,
             is_answered: false,
             delivery_count: 0,
             limit: None,

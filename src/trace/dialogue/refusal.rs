@@ -3,8 +3,9 @@
 use super::links::Node;
 use super::requests::Reply;
 use crate::client::{request_advice, status_advice};
-use crate::trace::performative::{self as code, Composite};
+use crate::trace::performative::Composite;
 use crate::wire::condition::{self, Recovery};
+use crate::wire::descriptors::codes as code;
 
 /// The peer's no, in its own words.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::trace::performative::{self as code, Composite};
+use crate::trace::performative::Composite;
+use crate::wire::descriptors::codes as code;
 
 /// Channel and handle.
 type Place = (u16, u32);

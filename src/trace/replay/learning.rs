@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use bytes::{Bytes, BytesMut};
 
 use crate::trace::frames::{channel_of, framed};
-use crate::trace::performative::{self as code, Composite};
+use crate::trace::performative::Composite;
+use crate::wire::descriptors::codes as code;
 use crate::wire::value::Value;
 
 /// Differences that are remembered.
@@ -90,7 +91,7 @@ impl Learnt {
                 then.iter().zip(now).for_each(|(then, now)| self.compare(&then.1, &now.1));
             }
             (Value::Described(then), Value::Described(now)) if then.0 == now.0 => {
-                if then.0 == Value::Ulong(PROPERTIES) {
+                if then.0 == Value::Ulong(code::PROPERTIES) {
                     self.compare_ids(&then.1, &now.1);
                 }
                 self.compare(&then.1, &now.1);
@@ -153,7 +154,7 @@ impl Learnt {
     /// The correlation id of an answer is the message id of its question.
     fn correlate(&self, section: &mut Value) {
         if let Value::Described(parts) = section
-            && parts.0 == Value::Ulong(PROPERTIES)
+            && parts.0 == Value::Ulong(code::PROPERTIES)
             && let Value::List(fields) = &mut parts.1
             && let Some(id) = fields.get_mut(CORRELATION_ID)
             && let Some((_, now)) = self.ids.iter().find(|(then, _)| then == id)
@@ -197,9 +198,7 @@ impl Learnt {
     }
 }
 
-/// The section. Source: AMQP 1.0 part 3, 3.2.4.
-const PROPERTIES: u64 = 0x73;
-/// Its place there.
+/// Its place in the properties. Source: AMQP 1.0 part 3, 3.2.4.
 const CORRELATION_ID: usize = 5;
 
 fn body_start(frame: &[u8]) -> usize {

@@ -4,19 +4,18 @@ use std::ops::Range;
 
 use super::Node;
 use super::findings::Findings;
+use crate::wire::management::SECURITY_TOKEN;
 use crate::wire::sas::SasToken;
 use crate::wire::secret::MASK;
 use crate::wire::value::Value;
 
-/// The application property that a token for `$management` travels in.
-pub(super) const PROPERTY: &str = "security_token";
 /// The operation whose body is a token.
 pub(super) const OPERATION: &str = "put-token";
 
 /// Behind which byte of what cannot be read a token may stand, by the words that go before one.
 pub(super) fn announced(bytes: &[u8]) -> Option<usize> {
     let find = |word: &str| bytes.windows(word.len()).position(|window| window == word.as_bytes());
-    [PROPERTY, OPERATION].into_iter().filter_map(|word| Some(find(word)? + word.len())).min()
+    [SECURITY_TOKEN, OPERATION].into_iter().filter_map(|word| Some(find(word)? + word.len())).min()
 }
 
 /// Puts into `node` what the token at `range` says, without what makes it one.

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use super::findings::Findings;
 use super::{Fault, MAX_NODES, Node, token};
 use crate::wire::descriptors::{self, Descriptor, Field, Form, Holds};
-use crate::wire::secret::{self, MASK, secret_ranges};
+use crate::wire::management::SECURITY_TOKEN;
+use crate::wire::secret::{self, MASK};
 use crate::wire::value::{DecodeError, Elements, Kind, MAX_DEPTH, Reader, Value, kind_of};
 
 /// Nothing can be read on: the fault is told.
@@ -169,7 +170,7 @@ impl<'a> Walker<'a> {
             _ => false,
         };
         node.value = Some(if is_hidden { masked(value, holds) } else { value });
-        if node.name == token::PROPERTY && node.key.is_some() {
+        if node.name == SECURITY_TOKEN && node.key.is_some() {
             token::explain(node, &self.input[content.clone()], content, self.findings);
         }
     }
@@ -395,19 +396,15 @@ fn content_of(value: &Value, end: usize) -> Range<usize> {
 fn masked(value: Value, holds: Holds) -> Value {
     match value {
         Value::Binary(_) | Value::String(_) | Value::Symbol(_) if holds == Holds::Login => MASK.into(),
-        Value::Binary(bytes) => overwritten(&bytes).into(),
+        Value::Binary(bytes) => {
+            let mut bytes = bytes.to_vec();
+            secret::overwrite(&mut bytes);
+            bytes.into()
+        }
         Value::String(text) => secret::masked(&text).into(),
         Value::Symbol(text) => Value::Symbol(secret::masked(&text)),
         other => other,
     }
-}
-
-fn overwritten(bytes: &Bytes) -> Vec<u8> {
-    let mut out = bytes.to_vec();
-    for range in secret_ranges(bytes) {
-        out[range].fill(b'*');
-    }
-    out
 }
 
 /// The type of the value that stands at `at`.
