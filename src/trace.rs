@@ -38,6 +38,8 @@ mod mask;
 mod pcapng;
 mod performative;
 #[cfg(feature = "cli")]
+pub(crate) mod recording;
+#[cfg(feature = "cli")]
 pub(crate) mod replay;
 mod sink;
 mod summary;

@@ -1,6 +1,7 @@
 //! `hubwire replay`: a recording's server, for a client to meet.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -50,18 +51,24 @@ async fn played(args: &ReplayArgs) -> Result<(), Failure> {
 
 fn conversations(file: &Path, only: Option<u64>) -> Result<Vec<Conversation>, Failure> {
     let name = shown(file);
-    let failed = |error: io::Error| Failure::input(format!("cannot read {name}: {error}; check the path"));
-    let len = std::fs::metadata(file).map_err(failed)?.len();
-    if len > MAX_LEN {
+    let bytes =
+        bytes_of(file).map_err(|error| Failure::input(format!("cannot read {name}: {error}; check the path")))?;
+    if bytes.len() as u64 > MAX_LEN {
         return Err(Failure::input(format!("{name} is longer than 256 MiB; record less, or a single connection")));
     }
-    let text = std::fs::read_to_string(file).map_err(failed)?;
-    let read = replay::read(&text).map_err(|error| Failure::input(format!("{name}: {error}")))?;
+    let read = replay::read(&bytes).map_err(|error| Failure::input(format!("{name}: {error}")))?;
     let wanted: Vec<_> = read.into_iter().filter(|one| only.is_none_or(|only| one.number == only)).collect();
     if wanted.is_empty() {
         return Err(Failure::input(format!("{name} has no such connection; leave --connection out to play all")));
     }
     Ok(wanted)
+}
+
+/// No more of them than tell that they are too many: what is no file has no length to ask for.
+fn bytes_of(file: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(file)?.take(MAX_LEN + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// One connection after the other, as they come.

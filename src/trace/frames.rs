@@ -6,7 +6,7 @@
 use bytes::BytesMut;
 
 /// Bytes of one frame that are held; hubwire writes none that is larger.
-pub(super) const MAX_HELD_LEN: usize = 1 << 20;
+const MAX_HELD_LEN: usize = 1 << 20;
 /// Bytes that are shown of a stream that is no AMQP.
 const MAX_STRANGE_LEN: usize = 256;
 const HEADER_LEN: usize = 8;

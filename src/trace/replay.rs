@@ -148,11 +148,11 @@ mod tests {
 
     use super::*;
 
-    const RECORDING: &str = include_str!("../../tests/data/traces/publish.rec");
+    const RECORDING: &[u8] = include_bytes!("../../tests/data/traces/publish.rec");
 
     /// Plays it to a client that says what was recorded: what the server says.
-    fn played(text: &str) -> Vec<Bytes> {
-        let conversation = read(text).expect("a recording").remove(0);
+    fn played(recording: &[u8]) -> Vec<Bytes> {
+        let conversation = read(recording).expect("a recording").remove(0);
         let client: Vec<Bytes> =
             conversation.frames.iter().filter(|frame| frame.is_clients).map(|frame| frame.bytes.clone()).collect();
         let (mut replay, mut client, mut said) = (Replay::new(conversation), client.into_iter(), Vec::new());
@@ -176,12 +176,12 @@ mod tests {
     fn a_gap_and_what_is_no_recording_are_refused() {
         for (text, words) in [
             ("", "there is no frame in it"),
-            ("{}", "line 1: missing field"),
-            (r#"{"type":"gap","frames":3}"#, "line 1: 3 frames were left out"),
-            (r#"{"type":"frame","connection":1,"direction":"sent","hex":"0"}"#, "line 1: bytes that are no hex"),
-            (r#"{"type":"frame","connection":1,"direction":"up","hex":"00"}"#, "line 1: neither sent nor received"),
+            ("{}", "line 1, column 2: expected an object of a trace"),
+            (r#"{"type":"gap","frames":3}"#, "line 1: 3 records were left out"),
+            (r#"{"type":"frame","connection":1,"direction":"sent","hex":"0"}"#, "line 1: expected hex digits"),
+            (r#"{"type":"frame","connection":1,"direction":"up","hex":"00"}"#, "line 1: expected `sent` or `received`"),
         ] {
-            let error = read(text).unwrap_err().to_string();
+            let error = read(text.as_bytes()).unwrap_err().to_string();
             assert!(error.starts_with(words), "{text}: {error}");
         }
     }
@@ -208,7 +208,7 @@ mod tests {
                 format!(r#"{{"type":"frame","connection":1,"direction":"{direction}","hex":"{hex}"}}"#)
             };
             let text: Vec<String> = frames.iter().map(line).collect();
-            let mut replay = Replay::new(read(&text.join("\n")).expect("frames").remove(0));
+            let mut replay = Replay::new(read(text.join("\n").as_bytes()).expect("frames").remove(0));
             for (_, bytes) in &frames {
                 while let Step::Say(..) = replay.next() {}
                 replay.hear(bytes);

@@ -95,9 +95,14 @@ fn a_client_that_does_not_come_is_not_waited_for_for_ever() {
 #[test]
 fn what_is_no_recording_is_refused() {
     let manifest = format!("{}/Cargo.toml", env!("CARGO_MANIFEST_DIR"));
+    let capture = Scratch::new("capture");
+    std::fs::write(&capture.0, b"\x0a\x0d\x0d\x0a\xff\xfe").unwrap();
     for (args, words) in [
         (&["replay", "/no/such/file"][..], "cannot read /no/such/file"),
-        (&["replay", &manifest], "line 1: "),
+        (&["replay", &manifest], "line 1, column "),
+        // What never ends is not read to its end, and what is no text is told of as any other.
+        (&["replay", "/dev/zero"], "/dev/zero is longer than 256 MiB"),
+        (&["replay", &capture.0], "line 1, column 1: expected an object of a trace; name a file that `--record`"),
         (&["replay", &recording("publish"), "--connection", "9"], "has no such connection"),
     ] {
         let run = hubwire(args, "", &[]);

@@ -203,10 +203,16 @@ fn what_is_decoded_shows_no_secret() {
         assert!(std::panic::catch_unwind(|| assert_clean("decode", &shown)).is_err(), "they are to be seen in {shown}");
     }
     // What is no input is not repeated.
-    for input in [format!("4142 {KEY}"), token(), format!("{{\"type\": {KEY}}}"), format!("{{\"type\": \"{KEY}\"}}")] {
-        let run = hubwire(&["decode"], &input, &[]);
-        assert_eq!(run.code, 2, "{run:?}");
-        assert_clean("decode", &format!("{}{}", run.stdout, run.stderr));
+    let of_number = format!("{{\"type\": \"frame\", \"connection\": \"{KEY}\"}}");
+    for input in
+        [format!("4142 {KEY}"), token(), format!("{{\"type\": {KEY}}}"), format!("{{\"type\": \"{KEY}\"}}"), of_number]
+    {
+        let file = SecretFile::new("recording", &input);
+        for args in [&["decode"][..], &["replay", file.path()]] {
+            let run = hubwire(args, &input, &[]);
+            assert_eq!(run.code, 2, "{run:?}");
+            assert_clean(args[0], &format!("{}{}", run.stdout, run.stderr));
+        }
     }
 }
 

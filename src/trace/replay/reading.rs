@@ -1,13 +1,10 @@
-//! The file: objects in lines, as a trace of JSON with bytes has them.
+//! The file: objects in lines, and in them the frames of each connection.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::Bytes;
-use serde::Deserialize;
-
 use super::Recorded;
-use crate::trace::frames::MAX_HELD_LEN;
+use crate::trace::recording::{Line, LineError};
 
 /// What went over one connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,71 +19,48 @@ pub(crate) struct Conversation {
 }
 
 /// Why a file is no recording.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ReadError {
-    #[error("line {line}: {why}; name a file that `--record` has written, or `--trace=json --trace-hex`")]
-    Line { line: usize, why: String },
+    #[error("{0}; name a file that `--record` has written, or `--trace=json --trace-hex`")]
+    Line(#[from] LineError),
     #[error(
-        "line {line}: {frames} frames were left out when this was written; record it once more, into a faster place"
+        "line {line}: {records} records were left out when this was written; record it once more, into a faster place"
     )]
-    Gap { line: usize, frames: u64 },
+    Gap { line: usize, records: u64 },
     #[error("there is no frame in it; name a file that `--record` has written, or `--trace=json --trace-hex`")]
     Empty,
 }
 
-/// What of a line is read.
-#[derive(Deserialize)]
-struct Line {
-    r#type: String,
-    connection: Option<u64>,
-    at_us: Option<u64>,
-    direction: Option<String>,
-    performative: Option<String>,
-    /// On the wire, or of a summary what is not read here.
-    bytes: Option<usize>,
-    frames: Option<u64>,
-    hex: Option<String>,
-}
-
 /// Reads a recording: its connections, in the order that they began.
-pub(crate) fn read(text: &str) -> Result<Vec<Conversation>, ReadError> {
+pub(crate) fn read(file: &[u8]) -> Result<Vec<Conversation>, ReadError> {
     let mut conversations = BTreeMap::<u64, Conversation>::new();
-    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+    for (index, text) in file.split(|byte| *byte == b'\n').enumerate().filter(|(_, text)| !text.trim_ascii().is_empty())
+    {
         let number = index + 1;
-        let failed = |why: String| ReadError::Line { line: number, why };
-        let line: Line = serde_json::from_str(line).map_err(|error| failed(error.to_string()))?;
-        match line.r#type.as_str() {
-            "gap" => return Err(ReadError::Gap { line: number, frames: line.frames.unwrap_or_default() }),
-            "frame" => add(&mut conversations, line).map_err(|why| failed(why.to_owned()))?,
-            _ => {}
+        let line = Line::read(text, number)?;
+        if let Some(records) = line.gap() {
+            return Err(ReadError::Gap { line: number, records });
+        }
+        if line.is_frame() {
+            add(&mut conversations, &line, number)?;
         }
     }
     if conversations.is_empty() { Err(ReadError::Empty) } else { Ok(conversations.into_values().collect()) }
 }
 
-fn add(conversations: &mut BTreeMap<u64, Conversation>, line: Line) -> Result<(), &'static str> {
-    let number = line.connection.ok_or("no connection")?;
-    let is_sent = match line.direction.as_deref() {
-        Some("sent") => true,
-        Some("received") => false,
-        _ => return Err("neither sent nor received"),
-    };
-    let bytes = bytes_of(line.hex.as_deref().ok_or("no bytes")?).ok_or("bytes that are no hex")?;
-    if line.bytes.is_some_and(|len| len != bytes.len()) {
-        return Err("a frame that is not there in full");
+/// `number`: the line's.
+fn add(conversations: &mut BTreeMap<u64, Conversation>, line: &Line, number: usize) -> Result<(), LineError> {
+    let missing = |expected| LineError::Member { line: number, expected };
+    let connection = line.connection().ok_or_else(|| missing("a number in `connection`"))?;
+    let is_sent = line.is_sent().ok_or_else(|| missing("`sent` or `received` in `direction`"))?;
+    let bytes = line.bytes(number).ok_or_else(|| missing("the bytes of the frame in `hex`"))??;
+    if line.len().is_some_and(|len| len != bytes.len()) {
+        return Err(missing("a frame that is there in full, as many bytes in `hex` as `bytes` says"));
     }
-    let begun = Conversation { number, frames: Vec::new(), is_client_sent: is_sent, is_closed: false };
-    let conversation = conversations.entry(number).or_insert(begun);
+    let begun = Conversation { number: connection, frames: Vec::new(), is_client_sent: is_sent, is_closed: false };
+    let conversation = conversations.entry(connection).or_insert(begun);
     let is_clients = is_sent == conversation.is_client_sent;
-    conversation.is_closed |= line.performative.as_deref() == Some("close");
-    conversation.frames.push(Recorded { at: Duration::from_micros(line.at_us.unwrap_or_default()), is_clients, bytes });
+    conversation.is_closed |= line.is_close();
+    conversation.frames.push(Recorded { at: Duration::from_micros(line.at_us()), is_clients, bytes });
     Ok(())
-}
-
-fn bytes_of(hex: &str) -> Option<Bytes> {
-    if !hex.len().is_multiple_of(2) || hex.len() > 2 * MAX_HELD_LEN || !hex.is_ascii() {
-        return None;
-    }
-    let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).ok();
-    (0..hex.len()).step_by(2).map(byte).collect()
 }
