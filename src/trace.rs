@@ -142,6 +142,13 @@ impl Tap {
         for number in numbers {
             self.end(number, Ended::Untraced);
         }
+        self.lock().sinks.iter_mut().for_each(Sink::finish);
+    }
+
+    /// How many records found no room where they were to be written, for each [`to`](Builder::to).
+    #[cfg(feature = "cli")]
+    pub(crate) fn left_out(&self) -> Vec<u64> {
+        self.lock().sinks.iter().map(Sink::left_out).collect()
     }
 
     /// Bytes have gone over a connection.

@@ -11,6 +11,7 @@ use super::failure::Failure;
 use super::{output, shown};
 use crate::Options;
 use crate::trace::{Form, Tap};
+use crate::words::counted;
 
 /// What is to be seen of what goes over the wire.
 #[derive(Clone, Debug, Default, Args)]
@@ -117,12 +118,23 @@ impl Trace {
         // Connections tell their end when they get their turn.
         tokio::task::yield_now().await;
         tap.finish();
-        for Writing { background, name } in self.writings {
-            if let (Err(error), Some(name)) = (background.finish().await, name) {
-                output::warn(format_args!("the trace in {name} is not whole: {error}"));
+        for (Writing { background, name }, left_out) in self.writings.into_iter().zip(tap.left_out()) {
+            let finished = background.finish().await;
+            let place = name.as_deref().unwrap_or("standard error");
+            match finished {
+                Err(error) if name.is_some() => {
+                    output::warn(format_args!("the trace in {place} is not whole: {error}"));
+                }
+                _ if left_out > 0 => output::warn(incomplete(place, left_out)),
+                _ => {}
             }
         }
     }
+}
+
+fn incomplete(place: &str, left_out: u64) -> String {
+    let records = counted(left_out, "record was", "records were");
+    format!("the trace in {place} is not whole: {records} left out; write it into a faster place")
 }
 
 fn sinks(args: &TraceArgs) -> Result<Vec<(Form, Writing)>, Failure> {

@@ -32,7 +32,6 @@ pub(super) struct Capture {
     /// The time of day when the trace began.
     began_at: SystemTime,
     streams: BTreeMap<u64, Stream>,
-    has_begun: bool,
 }
 
 /// A connection, as TCP sees it.
@@ -46,12 +45,12 @@ struct Stream {
 
 impl Capture {
     pub(super) fn new(began_at: SystemTime) -> Self {
-        Self { began_at, streams: BTreeMap::new(), has_begun: false }
+        Self { began_at, streams: BTreeMap::new() }
     }
 
     /// The packets of a frame.
     pub(super) fn frame(&mut self, record: &Record) -> Vec<u8> {
-        let mut out = self.start();
+        let mut out = Vec::new();
         let unix_nanos = self.unix_nanos(record.at);
         let stream = self.streams.entry(record.connection).or_insert_with(|| {
             let mut stream = Stream::new(record);
@@ -69,7 +68,7 @@ impl Capture {
 
     /// The packets of a goodbye.
     pub(super) fn end(&mut self, connection: u64, at: Duration) -> Vec<u8> {
-        let mut out = self.start();
+        let mut out = Vec::new();
         let unix_nanos = self.unix_nanos(at);
         if let Some(mut stream) = self.streams.remove(&connection) {
             for direction in [stream.client, stream.client.other()] {
@@ -81,24 +80,22 @@ impl Capture {
         out
     }
 
-    /// The blocks that a file begins with, the first time.
-    fn start(&mut self) -> Vec<u8> {
-        let mut out = Vec::new();
-        if !std::mem::replace(&mut self.has_begun, true) {
-            // Byte order, version 1.0, and a length that is not said.
-            let section = [&0x1a2b_3c4d_u32.to_le_bytes()[..], &[1, 0, 0, 0], &[0xff; 8]].concat();
-            block(0x0a0d_0d0a, &section, &mut out);
-            // The link type, no limit to packets, the unit of time, and the end of options.
-            let [low, high] = LINK_TYPE_RAW.to_le_bytes();
-            block(1, &[low, high, 0, 0, 0, 0, 0, 0, 9, 0, 1, 0, NANOSECONDS, 0, 0, 0, 0, 0, 0, 0], &mut out);
-        }
-        out
-    }
-
     fn unix_nanos(&self, at: Duration) -> u64 {
         let since = self.began_at.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_add(at);
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     }
+}
+
+/// The blocks that a file begins with.
+pub(super) fn preamble() -> Vec<u8> {
+    let mut out = Vec::new();
+    // Byte order, version 1.0, and a length that is not said.
+    let section = [&0x1a2b_3c4d_u32.to_le_bytes()[..], &[1, 0, 0, 0], &[0xff; 8]].concat();
+    block(0x0a0d_0d0a, &section, &mut out);
+    // The link type, no limit to packets, the unit of time, and the end of options.
+    let [low, high] = LINK_TYPE_RAW.to_le_bytes();
+    block(1, &[low, high, 0, 0, 0, 0, 0, 0, 9, 0, 1, 0, NANOSECONDS, 0, 0, 0, 0, 0, 0, 0], &mut out);
+    out
 }
 
 impl Stream {

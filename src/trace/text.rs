@@ -74,7 +74,7 @@ pub(super) fn summary(connection: u64, summary: &Summary, why: &str, colour: Col
 pub(super) fn gap(records: u64) -> String {
     format!(
         "{INDENT}{} left out: the trace is read more slowly than it is written\n",
-        counted(records, "frame was", "frames were")
+        counted(records, "record was", "records were")
     )
 }
 

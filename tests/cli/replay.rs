@@ -102,7 +102,7 @@ fn what_is_no_recording_is_refused() {
         (&["replay", &manifest], "line 1, column "),
         // What never ends is not read to its end, and what is no text is told of as any other.
         (&["replay", "/dev/zero"], "/dev/zero is longer than 256 MiB"),
-        (&["replay", &capture.0], "line 1, column 1: expected an object of a trace; name a file that `--record`"),
+        (&["replay", &capture.0], "line 3, column 1: expected an object of a trace; name a file that `--record`"),
         (&["replay", &recording("publish"), "--connection", "9"], "has no such connection"),
     ] {
         let run = hubwire(args, "", &[]);
