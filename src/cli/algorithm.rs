@@ -5,13 +5,18 @@ use super::failure::Failure;
 use super::output;
 use super::send::{emulator_of, warning};
 use super::settings::{self, Destination};
+use super::trace::Trace;
 use crate::algorithm::handler::Process;
 use crate::algorithm::{self, Algorithm, Elements, ErrorType, Input, Reply};
 use crate::blocking;
 
 /// Runs the command; the exit code.
 pub(super) fn run(args: &AlgorithmArgs) -> u8 {
-    let mut made = make(args).map_err(|failure| {
+    let (made, trace) = match Trace::start(&args.trace) {
+        Ok(trace) => (make(args, &trace), Some(trace)),
+        Err(failure) => (Err(failure), None),
+    };
+    let mut made = made.map_err(|failure| {
         // Said to whoever runs it, and to everybody who asks: a process that ends at once would say it to nobody.
         output::complain(&failure);
         algorithm::Failure::new(ErrorType::Initialization, failure.message)
@@ -19,7 +24,13 @@ pub(super) fn run(args: &AlgorithmArgs) -> u8 {
     let apply = |input: Input| -> Result<Reply, algorithm::Failure> {
         made.as_mut().map_err(|failure| failure.clone())?.apply(&input)
     };
-    match Process::new().response(&args.response).run(apply) {
+    let ended = Process::new().response(&args.response).run(apply);
+    // Its connection tells its end.
+    drop(made);
+    if let Some(trace) = trace {
+        trace.finish_blocking();
+    }
+    match ended {
         Ok(()) => 0,
         Err(error) => {
             output::complain(error);
@@ -28,7 +39,7 @@ pub(super) fn run(args: &AlgorithmArgs) -> u8 {
     }
 }
 
-fn make(args: &AlgorithmArgs) -> Result<Algorithm, Failure> {
+fn make(args: &AlgorithmArgs, trace: &Trace) -> Result<Algorithm, Failure> {
     if args.to.connection_string_file.is_some() {
         return Err(Failure::input("an algorithm has its secret from the environment alone; set CONNECTION_STR"));
     }
@@ -57,7 +68,7 @@ fn make(args: &AlgorithmArgs) -> Result<Algorithm, Failure> {
     let options = settings::options(&args.to, &host, None)?;
     let max_message_size = usize::try_from(args.max_message_size).unwrap_or(usize::MAX);
     Ok(algorithm
-        .options(warning(options.close_timeout(algorithm::CLOSE_WITHIN)))
+        .options(trace.of(warning(options.close_timeout(algorithm::CLOSE_WITHIN))))
         .elements(elements(args.elements))
         .keep_empty(args.keep_empty)
         .max_message_size(max_message_size)

@@ -112,6 +112,14 @@ impl Trace {
         }
     }
 
+    /// The same as [`finish`](Self::finish), outside of a runtime.
+    pub(super) fn finish_blocking(self) {
+        // Without anything to watch the time with nothing can be waited for; what is written goes on being written.
+        if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() {
+            runtime.block_on(self.finish());
+        }
+    }
+
     /// Writes the rest; what could not be written is worth a warning and no more.
     pub(super) async fn finish(self) {
         let Some(tap) = self.tap else { return };

@@ -113,12 +113,42 @@ fn every_command_that_connects_has_it() {
         &["receive"],
         &["partition", "device-42"],
         &["bench", "--events", "10", "--quiet"],
+        &["algorithm", "--response", "-"],
     ] {
         let to = [("CONNECTION_STR", emulator.connection_string()), ("EVENTHUB_NAME", "telemetry")];
-        let run = hubwire(&[args, &["--trace"]].concat(), "", &to);
+        let input = r#"{"content_type":"json","data":{"events":["x"]}}"#.to_owned() + "\n";
+        let run = hubwire(&[args, &["--trace"]].concat(), input, &to);
         assert_eq!(run.code, 0, "{run:?}");
         assert!(run.stderr.contains("-> header SASL 1.0.0"), "{args:?}: {run:?}");
         assert!(run.stderr.contains("put-token sb://"), "{args:?}: {run:?}");
         assert!(run.stderr.contains(", closed:"), "{args:?}: {run:?}");
     }
+}
+
+/// The ready word, and answers where they were asked for.
+#[test]
+fn the_trace_of_an_algorithm_leaves_standard_output_to_its_host() {
+    let file = Scratch::new("algorithm");
+    let input = r#"{"content_type":"json","data":{"events":["first event"]}}"#.to_owned() + "\n";
+    for (args, is_told) in [(&["--trace"][..], true), (&["--trace-file", &file.0], false)] {
+        let args = [&["algorithm", "--emulator", "--event-hub", "telemetry", "--response", "-"], args].concat();
+        let run = hubwire(&args, &input, &[]);
+        assert_eq!(run.code, 0, "{run:?}");
+        let [ready, answer] = run.stdout.lines().collect::<Vec<_>>()[..] else { panic!("two lines: {run:?}") };
+        assert_eq!(ready, "PIPE_INIT_COMPLETE");
+        let answer: serde_json::Value = serde_json::from_str(answer).unwrap();
+        assert_eq!(answer["result"]["accepted"], 1, "{run:?}");
+        assert_eq!(run.stderr.contains("events=1 "), is_told, "{run:?}");
+    }
+    assert!(file.text().contains("events=1 ") && file.text().contains("connection 1, closed:"), "{}", file.text());
+}
+
+#[test]
+fn a_trace_that_cannot_be_written_is_said_to_the_algorithms_host() {
+    let input = r#"{"content_type":"json","data":{"events":["first event"]}}"#.to_owned() + "\n";
+    let args = ["algorithm", "--emulator", "--event-hub", "x", "--response", "-", "--pcap", "/no/such/folder/file"];
+    let run = hubwire(&args, input, &[]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.stdout.contains(r#""error_type":"InitializationError""#), "{run:?}");
+    assert!(run.stderr.contains("cannot write to /no/such/folder/file"), "{run:?}");
 }

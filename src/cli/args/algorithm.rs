@@ -7,10 +7,12 @@ use clap::{Args, ValueEnum};
 
 use super::WhereTo;
 use super::values::{size, time};
+use crate::cli::trace::TraceArgs;
 
 const EXAMPLES: &str = r#"Examples:
   hubwire algorithm
-  echo '{"content_type":"json","data":{"events":["first event"]}}' | hubwire algorithm --emulator --response -"#;
+  echo '{"content_type":"json","data":{"events":["first event"]}}' | hubwire algorithm --emulator --response -
+  hubwire algorithm --trace-file /tmp/algorithm.txt"#;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -41,6 +43,9 @@ pub(in crate::cli) struct AlgorithmArgs {
     /// Time for a request, from reading it to its answer. The platform gives up after 5 minutes
     #[arg(long, value_name = "TIME", default_value = "4m", value_parser = time)]
     pub(in crate::cli) timeout: Duration,
+
+    #[command(flatten)]
+    pub(in crate::cli) trace: TraceArgs,
 }
 
 /// What the elements of `events` are.
