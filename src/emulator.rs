@@ -80,9 +80,9 @@ use activity::{Listener, Origin};
 #[cfg(feature = "cli")]
 pub(crate) use builder::is_name;
 pub use builder::{AccessRule, BuildError, Builder, Tier};
-#[cfg(feature = "cli")]
-pub(crate) use faults::Disturbance;
 use faults::Faults;
+#[cfg(feature = "cli")]
+pub(crate) use faults::{Aim, Blow, Disturbance, Fate, Trouble};
 pub use faults::{Fault, FaultError, ScriptError, Stage};
 pub use health::ListeningHealth;
 pub use listening::Listening;

@@ -1,6 +1,9 @@
 //! `hubwire proxy`: an emulator endpoint for any SDK, with a namespace behind it.
 
 mod carrying;
+mod frame;
+mod interference;
+mod numbering;
 mod rewriting;
 
 use std::sync::Arc;
@@ -11,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::args::proxy::ProxyArgs;
-use super::failure::Failure;
+use super::failure::{Failure, exit_code_of};
 use super::settings::{self, Network};
 use super::signal::Signals;
 use super::trace::{Trace, TraceArgs};
@@ -20,6 +23,7 @@ use crate::client::{dial, token_source};
 use crate::emulator::Disturbance;
 use crate::trace::Tap;
 use crate::{Options, TokenSource};
+use interference::Interference;
 
 /// Connections at one time.
 const MAX_CONNECTIONS: usize = 100;
@@ -28,13 +32,7 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// Runs the command until a signal; the exit code.
 pub(super) async fn run(args: Box<ProxyArgs>) -> u8 {
-    match proxied(&args).await {
-        Ok(()) => 0,
-        Err(failure) => {
-            output::complain(&failure);
-            failure.kind.exit_code()
-        }
-    }
+    exit_code_of(proxied(&args).await.map(|()| 0))
 }
 
 async fn proxied(args: &ProxyArgs) -> Result<(), Failure> {
@@ -86,12 +84,14 @@ struct Road {
 async fn accept(listener: &TcpListener, road: &Arc<Road>) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
-    for number in 1_u64.. {
+    let mut number = 0_u64;
+    loop {
         // The semaphore is not closed.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         while connections.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, _)) => {
+                number += 1;
                 let road = Arc::clone(road);
                 connections.spawn(async move {
                     let _place = place;
@@ -100,7 +100,10 @@ async fn accept(listener: &TcpListener, road: &Arc<Road>) {
                     }
                 });
             }
-            Err(_) => tokio::time::sleep(ACCEPT_REST).await,
+            Err(error) => {
+                output::warn(format_args!("cannot accept a connection: {error}; trying again"));
+                tokio::time::sleep(ACCEPT_REST).await;
+            }
         }
     }
 }
@@ -112,5 +115,9 @@ async fn carried(road: &Road, client: TcpStream, number: u64) -> Result<(), Stri
     let client = road.disturbance.of(client, number);
     let client = Tap::wrap_if(road.tap.as_ref(), client, Some(&format!("client {number}")));
     let hub = Tap::wrap_if(road.tap.as_ref(), hub, Some(&format!("{host}, for client {number}")));
-    carrying::carry(client, hub, host, &road.tokens).await
+    let interference = road.disturbance.trouble(number).map(Interference::new);
+    carrying::carry(client, hub, host, &road.tokens, interference).await
 }
+
+#[cfg(test)]
+mod tests;

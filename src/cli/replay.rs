@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::args::replay::ReplayArgs;
-use super::failure::{Failure, Kind};
+use super::failure::{Failure, Kind, exit_code_of};
 use super::signal::Signals;
 use super::trace::Trace;
 use super::{listening, output, shown};
@@ -27,13 +27,7 @@ const WRITE_WITHIN: Duration = Duration::from_secs(30);
 
 /// Runs the command; the exit code.
 pub(super) async fn run(args: ReplayArgs) -> u8 {
-    match played(&args).await {
-        Ok(()) => 0,
-        Err(failure) => {
-            output::complain(&failure);
-            failure.kind.exit_code()
-        }
-    }
+    exit_code_of(played(&args).await.map(|()| 0))
 }
 
 async fn played(args: &ReplayArgs) -> Result<(), Failure> {

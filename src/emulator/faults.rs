@@ -5,6 +5,7 @@ mod aim;
 mod disturbance;
 mod grammar;
 mod in_force;
+mod occasions;
 mod stream;
 
 use std::time::Duration;
@@ -12,10 +13,10 @@ use std::time::Duration;
 use crate::wire::condition;
 use crate::wire::frame::PeerError;
 
-pub(super) use aim::Aim;
+pub(crate) use aim::Aim;
 use aim::Target;
 #[cfg(feature = "cli")]
-pub(crate) use disturbance::Disturbance;
+pub(crate) use disturbance::{Disturbance, Trouble};
 pub use grammar::{FaultError, ScriptError};
 pub(super) use in_force::Faults;
 pub(super) use stream::{Faulty, Manners};
@@ -98,7 +99,7 @@ pub(super) enum What {
 
 /// What becomes of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     Reject(PeerError),
     Release,
     Modify,
@@ -111,7 +112,7 @@ pub(super) enum Fate {
 
 /// What is ended from this side.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Blow {
+pub(crate) enum Blow {
     Detach(PeerError),
     End(PeerError),
     Close(PeerError),

@@ -28,6 +28,12 @@ impl Composite {
         Some(Self { code: code_of(&descriptor)?, fields })
     }
 
+    /// Its code, and its fields in their places.
+    #[cfg(feature = "cli")]
+    pub(crate) fn into_parts(self) -> (u64, Vec<Value>) {
+        (self.code, self.fields)
+    }
+
     pub(crate) fn name(&self) -> &'static str {
         descriptors::by_code(self.code).map_or("unknown", |descriptor| descriptor.name)
     }

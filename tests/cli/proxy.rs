@@ -72,22 +72,40 @@ fn a_namespace_out_of_reach_is_told_of_and_the_proxy_goes_on() {
 #[test]
 fn a_fault_befalls_the_client_alone() {
     let (_emulator, to) = namespace();
-    let proxy = proxy(&to, &["--fault", "cut written=900 connection=1"]);
-    // The first connection is cut within its handshake; the second one is the client's own attempt.
-    let cut = send_to(proxy.connection_string(), &["event", "--retries", "0"], "");
-    assert_ne!(cut.counts()[0] + cut.counts()[2], 0, "{cut:?}");
-    let again = send_to(proxy.connection_string(), &["event"], "");
-    assert_eq!(again.counts(), [1, 0, 0, 0], "{again:?}");
-    let (code, _) = proxy.end("-TERM");
+    let proxy = proxy(&to, &["--fault", "cut written=300 connection=1"]);
+    // The first connection is cut within its handshake, and the client makes a second one.
+    let sent = send_to(proxy.connection_string(), &["event"], "");
+    assert_eq!(sent.counts(), [1, 0, 0, 0], "{sent:?}");
+    let (code, rest) = proxy.end("-TERM");
     assert_eq!(code, 0);
+    assert!(rest.contains("warning: client 1: the client: connection aborted"), "{rest}");
+    assert!(rest.contains("connection 3 is client 2") && !rest.contains("warning: client 2"), "{rest}");
 }
 
 #[test]
 fn faults_that_need_an_emulator_are_refused() {
     let to = crate::support::connection_string(1);
-    for fault in ["reject", "cut hub=telemetry", "silence after-deliveries=2"] {
+    for fault in ["out-of-order", "cut hub=telemetry", "silence link=telemetry"] {
         let run = hubwire(&["proxy", "--fault", fault], "", &[("CONNECTION_STR", &to)]);
         assert_eq!(run.code, 2, "{run:?}");
-        assert!(run.stderr.contains("cannot be put between others"), "{run:?}");
+        let why = ["cannot be put between others: in which order", "cannot be aimed so between others"];
+        assert!(why.iter().any(|why| run.stderr.contains(why)), "{run:?}");
     }
+}
+
+#[test]
+fn faults_befall_deliveries_in_between_and_the_client_tells_of_them() {
+    let (_emulator, to) = namespace();
+    let fault = r#"reject condition=amqp:not-allowed text="Not today." nth=2"#;
+    let proxy = proxy(&to, &["--fault", fault, "--fault", "detach after-deliveries=3"]);
+    for (event, code, counts) in [("first", 0, [1, 0, 0, 0]), ("second", 5, [0, 1, 0, 0]), ("third", 0, [1, 0, 0, 0])] {
+        let sent = send_to(proxy.connection_string(), &[event], "");
+        assert_eq!((sent.code, sent.counts()), (code, counts), "{sent:?}");
+        assert_eq!(sent.stdout.contains("Not today."), code == 5, "{sent:?}");
+    }
+    let held = hubwire(&["receive"], "", &[("CONNECTION_STR", &to)]);
+    assert_eq!(held.stdout, "first\nthird\n", "{held:?}");
+    let (code, trace) = proxy.end("-TERM");
+    assert_eq!(code, 0);
+    assert!(trace.contains(r#"error=amqp:link:detach-forced "A fault was asked for.""#), "{trace}");
 }

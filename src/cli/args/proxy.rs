@@ -12,7 +12,7 @@ use crate::emulator::Fault;
 const EXAMPLES: &str = "Examples:
   hubwire proxy
   hubwire proxy --listen 127.0.0.1:5672 --trace=json --trace-file sdk.jsonl --pcap sdk.pcapng
-  hubwire proxy --fault 'cut written=2000'";
+  hubwire proxy --fault 'reject condition=com.microsoft:server-busy nth=2' --fault 'cut written=2000'";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
@@ -28,7 +28,8 @@ pub(in crate::cli) struct ProxyArgs {
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(in crate::cli) timeout: Option<Duration>,
 
-    /// Do something wrong to the client's stream: 'cut written=2000', 'silence for=10s', 'byte-by-byte'; may be repeated
+    /// Do something wrong in between, e.g. 'reject nth=2', 'delay-outcomes by=2s', 'detach after-deliveries=3',
+    /// 'cut written=2000': every fault of `hubwire emulator` but `out-of-order`; may be repeated
     #[arg(long = "fault", value_name = "FAULT")]
     pub(in crate::cli) faults: Vec<Fault>,
 

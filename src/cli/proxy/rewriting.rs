@@ -40,7 +40,7 @@ pub(super) struct Request {
     pub(super) audience: String,
 }
 
-/// Why the client cannot be understood.
+/// Why a side cannot be understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unreadable {
     #[error("the client does not speak AMQP 1.0")]
@@ -49,6 +49,10 @@ pub(super) enum Unreadable {
     Frame,
     #[error("the client sent a request that cannot be read")]
     Request,
+    #[error("the namespace does not speak AMQP 1.0")]
+    NoAmqpOfHub,
+    #[error("the namespace sent a frame of more than 1 MiB")]
+    FrameOfHub,
 }
 
 /// A link that takes requests.
@@ -110,6 +114,7 @@ impl Rewriter {
             return Ok(Some(Out::Bytes(frame)));
         };
         let (head, end) = (frame.slice(..start), start + len);
+        let before = value.clone();
         let Some(performative) = Composite::of(value.clone()) else { return Ok(Some(Out::Bytes(frame))) };
         match performative.code {
             SASL_INIT => value = login(&self.host),
@@ -121,7 +126,8 @@ impl Rewriter {
             TRANSFER => return self.transfer(frame, head, &performative, value, end),
             _ => return Ok(Some(Out::Bytes(frame))),
         }
-        Ok(Some(Out::Bytes(written(&head, &value, &frame.slice(end..)))))
+        let is_changed = value != before;
+        Ok(Some(Out::Bytes(if is_changed { written(&head, &value, &frame.slice(end..)) } else { frame })))
     }
 
     /// Remembers a link that takes requests.
@@ -153,6 +159,10 @@ impl Rewriter {
     ) -> Result<Option<Out>, Unreadable> {
         let place = (channel_of(&frame), transfer.number("handle").unwrap_or_default());
         let Some(node) = self.nodes.get(&place).copied() else { return Ok(Some(Out::Bytes(frame))) };
+        if transfer.is("aborted") {
+            // Of what was begun nothing has been passed on.
+            return Ok(self.partials.remove(&place).is_none().then_some(Out::Bytes(frame)));
+        }
         let begun = || Partial { head, performative: value, message: BytesMut::new() };
         let mut partial = self.partials.remove(&place).unwrap_or_else(begun);
         partial.message.extend_from_slice(&frame[end..]);
@@ -304,6 +314,30 @@ mod tests {
         assert!(matches!(rewriter.next(), Ok(None)));
         rewriter.push(b"HTTP/1.1 ");
         assert_eq!(rewriter.next().unwrap_err(), Unreadable::NoAmqp);
+    }
+
+    #[test]
+    fn an_attach_that_leads_elsewhere_passes_byte_for_byte() {
+        // Its handle and its target have more bytes than they need.
+        let body = b"\0\x80\0\0\0\0\0\0\0\x12\xc0\x1a\x07\xa1\x01n\x70\0\0\0\0\x56\0\x40\x40\x40\0\x53\x29\xc0\x06\x01\xa1\x03eh1";
+        let frame = [&(body.len() as u32 + 8).to_be_bytes()[..], &[2, 0, 0, 0], body].concat();
+        assert_eq!(rewritten(&frame).unwrap(), frame);
+    }
+
+    #[test]
+    fn a_request_that_is_aborted_is_not_sent() {
+        let frame = |body: &[u8]| [&(body.len() as u32 + 8).to_be_bytes()[..], &[2, 0, 0, 0], body].concat();
+        let attach = frame(b"\0\x53\x12\xc0\x15\x07\xa1\x01n\x43\x42\x40\x40\x40\0\x53\x29\xc0\x07\x01\xa1\x04$cbs");
+        // Handle, id, tag, format, settled, more, three that are absent, aborted.
+        let transfer = |more: u8, aborted: u8, payload: &[u8]| {
+            let list = [0, 0x53, 0x14, 0xc0, 11, 10, 0x43, 0x43, 0x40, 0x43, 0x42, more, 0x40, 0x40, 0x40, aborted];
+            frame(&[&list[..], payload].concat())
+        };
+        let (begun, aborted) = (transfer(0x41, 0x42, b"\0\x53\x77"), transfer(0x42, 0x41, b""));
+        assert_eq!(rewritten(&[&attach[..], &begun, &aborted].concat()).unwrap(), attach);
+        // Of one that nothing was withheld of, the namespace hears.
+        let all = [&attach[..], &aborted].concat();
+        assert_eq!(rewritten(&all).unwrap(), all);
     }
 
     /// What the Python SDK was captured with.

@@ -1,40 +1,56 @@
-//! Faults of streams, for streams that no emulator serves: what a proxy puts in between.
+//! Faults for connections that no emulator serves: what a proxy puts in between.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 use tokio::time::Sleep;
 
-use super::{Fault, Faults, Faulty, Manners, What};
+use super::{Aim, Blow, Fate, Fault, Faults, Faulty, Manners, Stage, What};
 use crate::clock;
+use crate::emulator::address::{path_of_address, path_of_audience};
+use crate::emulator::mailbox::{Mailbox, Order};
+use crate::emulator::throttle;
+use crate::wire::frame::PeerError;
 
-/// A fault that needs an emulator: it befalls links, deliveries or tokens.
+/// A fault that only an emulator can do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{fault}` cannot be put between others, where streams are cut, silenced and slowed down: use `cut`, `silence` or \
-     `byte-by-byte`, aimed at a connection or at none; for anything else use `hubwire emulator --fault`"
-)]
-pub(crate) struct NotOfStreams {
-    /// As it was written.
-    fault: String,
+pub(crate) enum NotBetween {
+    #[error(
+        "`{fault}` cannot be put between others: in which order deliveries are settled is the namespace's affair; use \
+         `hubwire emulator --fault`"
+    )]
+    Order {
+        /// As it was written.
+        fault: String,
+    },
+    #[error(
+        "`{fault}` cannot be aimed so between others: a stream is told from others by the number of its connection, or by \
+         deliveries; use `connection=` or `after-deliveries=`, or `hubwire emulator --fault`"
+    )]
+    Aim {
+        /// As it was written.
+        fault: String,
+    },
 }
 
-/// The faults that are in force on some streams.
+/// The faults that are in force between clients and a namespace.
 #[derive(Clone, Debug)]
 pub(crate) struct Disturbance {
     faults: Arc<Faults>,
+    /// Whether one of them befalls frames, and not streams alone.
+    is_of_frames: bool,
 }
 
 impl Disturbance {
-    pub(crate) fn new(faults: Vec<Fault>) -> Result<Self, NotOfStreams> {
-        match faults.iter().find(|fault| !is_of_streams(fault)) {
-            Some(fault) => Err(NotOfStreams { fault: fault.to_string() }),
-            None => Ok(Self { faults: Arc::new(Faults::new(faults, clock::now())) }),
-        }
+    pub(crate) fn new(faults: Vec<Fault>) -> Result<Self, NotBetween> {
+        faults.iter().try_for_each(check)?;
+        let is_of_frames = faults.iter().any(|fault| !is_of_streams(fault) || fault.waits_for_deliveries());
+        Ok(Self { faults: Arc::new(Faults::new(faults, clock::now())), is_of_frames })
     }
 
     /// The stream of the connection of this number, from 1, as the faults have it.
@@ -43,11 +59,137 @@ impl Disturbance {
         let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
         Disturbed { stream: Faulty::new(stream, Arc::clone(&faults)), faults, number, timer }
     }
+
+    /// How often a fault befell something.
+    #[cfg(test)]
+    pub(crate) fn fired(&self) -> u64 {
+        self.faults.fired()
+    }
+
+    /// What befalls the frames of that connection, if anything ever does.
+    pub(crate) fn trouble(&self, number: u64) -> Option<Trouble> {
+        self.is_of_frames.then(|| {
+            let mailbox = Arc::<Mailbox>::default();
+            self.faults.enter(number, &mailbox);
+            Trouble { faults: Arc::clone(&self.faults), number, mailbox }
+        })
+    }
 }
 
 fn is_of_streams(fault: &Fault) -> bool {
-    let is_known = matches!(fault.what, What::Cut(..) | What::Silence | What::ByteByByte);
-    is_known && fault.aim.target.is_none() && !fault.waits_for_deliveries()
+    matches!(fault.what, What::Cut(..) | What::Silence | What::ByteByByte)
+}
+
+fn check(fault: &Fault) -> Result<(), NotBetween> {
+    if fault.what == What::OutOfOrder {
+        return Err(NotBetween::Order { fault: fault.to_string() });
+    }
+    if is_of_streams(fault) && fault.aim.target.is_some() && !fault.waits_for_deliveries() {
+        return Err(NotBetween::Aim { fault: fault.to_string() });
+    }
+    Ok(())
+}
+
+/// What befalls the frames of one connection. Paths are those of links, tokens are known by the path that they are for.
+#[derive(Debug)]
+pub(crate) struct Trouble {
+    faults: Arc<Faults>,
+    number: u64,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Trouble {
+    /// Told when there is something to look at.
+    pub(crate) fn news(&self) -> Arc<Notify> {
+        Arc::clone(&self.mailbox.news)
+    }
+
+    /// Begins what is due and drops what is over: which edition of the faults holds now.
+    pub(crate) fn turn(&self, now: Instant) -> u64 {
+        self.faults.turn(now);
+        self.faults.edition()
+    }
+
+    /// When there is something to look at.
+    pub(crate) fn next_change(&self) -> Option<Instant> {
+        self.faults.next_change()
+    }
+
+    /// The blows that are due now, and what each is aimed at.
+    pub(crate) fn strikes(&self) -> Vec<(Blow, Aim)> {
+        let strike = |order| match order {
+            Order::Strike(blow, aim) => Some((blow, aim)),
+            Order::Detach(..) => None,
+        };
+        self.mailbox.take().into_iter().filter_map(strike).collect()
+    }
+
+    /// The path that a link's address names.
+    pub(crate) fn path_of(address: &str) -> &str {
+        path_of_address(address)
+    }
+
+    pub(crate) fn is_link(&self, aim: &Aim, path: &str) -> bool {
+        aim.is_link(self.number, path)
+    }
+
+    pub(crate) fn is_connection<'a>(&self, aim: &Aim, paths: impl IntoIterator<Item = &'a str>) -> bool {
+        aim.is_connection(self.number, paths)
+    }
+
+    /// Something was befallen that nobody asked about.
+    pub(crate) fn count(&self, times: u64) {
+        self.faults.count(times);
+    }
+
+    pub(crate) fn sasl_refusal(&self, now: Instant) -> Option<u8> {
+        self.faults.sasl_refusal(now, |aim| aim.is_connection(self.number, []))
+    }
+
+    /// Of an open or a begin.
+    pub(crate) fn refusal(&self, now: Instant, stage: Stage) -> Option<PeerError> {
+        self.faults.refusal(now, stage, |aim| aim.is_connection(self.number, []))
+    }
+
+    pub(crate) fn attach_refusal(&self, now: Instant, path: &str) -> Option<PeerError> {
+        self.faults.refusal(now, Stage::Attach, |aim| aim.is_link(self.number, path))
+    }
+
+    /// Status and words.
+    pub(crate) fn token_refusal(&self, now: Instant, audience: &str) -> Option<(i32, String)> {
+        self.faults.token_refusal(now, |aim| aim.is_token(self.number, path_of_audience(audience)))
+    }
+
+    /// Of SASL, an open or a begin.
+    pub(crate) fn delay(&self, now: Instant, stage: Stage) -> Option<Duration> {
+        self.faults.delay(now, stage, |aim| aim.is_connection(self.number, []))
+    }
+
+    pub(crate) fn attach_delay(&self, now: Instant, path: &str) -> Option<Duration> {
+        self.faults.delay(now, Stage::Attach, |aim| aim.is_link(self.number, path))
+    }
+
+    pub(crate) fn token_delay(&self, now: Instant, audience: &str) -> Option<Duration> {
+        self.faults.delay(now, Stage::PutToken, |aim| aim.is_token(self.number, path_of_audience(audience)))
+    }
+
+    pub(crate) fn fate(&self, now: Instant, path: &str) -> Option<Fate> {
+        let fate = self.faults.fate(now, |aim| aim.is_link(self.number, path))?;
+        Some(if fate == Fate::ServerBusy { Fate::Reject(throttle::busy()) } else { fate })
+    }
+
+    pub(crate) fn outcome_delay(&self, now: Instant, path: &str) -> Option<Duration> {
+        self.faults.outcome_delay(now, |aim| aim.is_link(self.number, path))
+    }
+
+    pub(crate) fn is_credit_withheld(&self, now: Instant, path: &str) -> bool {
+        self.faults.holds(now, &What::WithholdCredit, |aim| aim.is_link(self.number, path))
+    }
+
+    /// What a delivery sets off. Silence and cuts begin by themselves.
+    pub(crate) fn after_delivery(&self, now: Instant, path: &str) -> Vec<Blow> {
+        self.faults.after_delivery(now, self.number, path)
+    }
 }
 
 /// See [`Disturbance::of`].

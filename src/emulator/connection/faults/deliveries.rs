@@ -18,10 +18,8 @@ pub(in super::super) fn is_kept(fate: Option<&Fate>) -> bool {
 
 impl Peer {
     pub(in super::super) fn fate(&self, id: LinkId, now: Instant) -> Option<Fate> {
-        self.befall(id, now, |what| match what {
-            What::Outcome(fate) => Some(fate.clone()),
-            _ => None,
-        })
+        let path = self.links.get(&id).and_then(Link::path)?;
+        self.shared.faults.fate(now, |aim| aim.is_link(self.number, path))
     }
 
     /// What the peer is told of a delivery, if anything.
@@ -53,10 +51,8 @@ impl Peer {
         state: DeliveryState,
         now: Instant,
     ) {
-        let delay = self.befall(id, now, |what| match what {
-            What::DelayOutcomes(by) => Some(*by),
-            _ => None,
-        });
+        let path = self.links.get(&id).and_then(Link::path);
+        let delay = path.and_then(|path| self.shared.faults.outcome_delay(now, |aim| aim.is_link(self.number, path)));
         match delay {
             Some(by) => self.defer(now, by, Deferred::Outcome(id, number, state)),
             None => self.settle_now(engine, id, number, state, now),
@@ -82,13 +78,5 @@ impl Peer {
     pub(in super::super) fn is_out_of_order(&self, path: &str, now: Instant) -> bool {
         // `$cbs` and `$management` are not spared: what they answer is what this is about.
         self.shared.faults.holds(now, &What::OutOfOrder, |aim| aim.is_connection(self.number, [path]))
-    }
-
-    fn befall<T>(&self, id: LinkId, now: Instant, pick: impl Fn(&What) -> Option<T>) -> Option<T> {
-        if !self.shared.faults.is_any() {
-            return None;
-        }
-        let path = self.links.get(&id).and_then(Link::path)?;
-        self.shared.faults.befall(now, |aim| aim.is_link(self.number, path), pick)
     }
 }

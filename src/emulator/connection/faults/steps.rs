@@ -10,7 +10,7 @@ use crate::emulator::cbs;
 use crate::emulator::connection::Peer;
 use crate::emulator::connection::later::Deferred;
 use crate::emulator::connection::requests::Node;
-use crate::emulator::faults::{Aim, Stage, What};
+use crate::emulator::faults::{Aim, Stage};
 use crate::engine::{Connection, Step};
 use crate::wire::event::Event as Message;
 use crate::wire::frame::PeerError;
@@ -69,14 +69,13 @@ impl Peer {
     }
 
     fn sasl_refusal(&self, now: Instant) -> Option<SaslCode> {
-        let code = |what: &What| match what {
-            What::RefuseSasl(2) => Some(SaslCode::Sys),
-            What::RefuseSasl(3) => Some(SaslCode::SysPerm),
-            What::RefuseSasl(4) => Some(SaslCode::SysTemp),
-            What::RefuseSasl(_) => Some(SaslCode::Auth),
-            _ => None,
-        };
-        self.shared.faults.befall(now, |aim| aim.is_connection(self.number, []), code)
+        let code = self.shared.faults.sasl_refusal(now, |aim| aim.is_connection(self.number, []))?;
+        Some(match code {
+            2 => SaslCode::Sys,
+            3 => SaslCode::SysPerm,
+            4 => SaslCode::SysTemp,
+            _ => SaslCode::Auth,
+        })
     }
 
     pub(in super::super) fn attach_delay(&self, path: &str, now: Instant) -> Option<Duration> {
@@ -101,25 +100,18 @@ impl Peer {
         request: &Message,
         now: Instant,
     ) -> Option<(i32, String)> {
-        let refusal = |what: &What| match what {
-            What::RefusePutToken(status, text) if node == Node::Cbs => Some((*status, text.clone())),
-            _ => None,
-        };
-        self.shared.faults.befall(now, |aim| aim.is_token(self.number, audience(request)), refusal)
+        if node != Node::Cbs {
+            return None;
+        }
+        self.shared.faults.token_refusal(now, |aim| aim.is_token(self.number, audience(request)))
     }
 
     fn delay(&self, now: Instant, stage: Stage, is_meant: impl Fn(&Aim) -> bool) -> Option<Duration> {
-        self.shared.faults.befall(now, is_meant, |what| match what {
-            What::Delay(delayed, by) if *delayed == stage => Some(*by),
-            _ => None,
-        })
+        self.shared.faults.delay(now, stage, is_meant)
     }
 
     fn refusal(&self, now: Instant, stage: Stage, is_meant: impl Fn(&Aim) -> bool) -> Option<PeerError> {
-        self.shared.faults.befall(now, is_meant, |what| match what {
-            What::Refuse(refused, error) if *refused == stage => Some(error.clone()),
-            _ => None,
-        })
+        self.shared.faults.refusal(now, stage, is_meant)
     }
 }
 
