@@ -82,10 +82,13 @@ pub(crate) use builder::is_name;
 pub use builder::{AccessRule, BuildError, Builder, Tier};
 use faults::Faults;
 #[cfg(feature = "cli")]
+#[cfg(feature = "cli")]
 pub(crate) use faults::{Aim, Blow, Disturbance, Fate, Trouble};
 pub use faults::{Fault, FaultError, ScriptError, Stage};
 pub use health::ListeningHealth;
 pub use listening::Listening;
+#[cfg(feature = "cli")]
+pub(crate) use listening::accepted;
 use namespace::{Destination, Namespace};
 use publication::Publication;
 use readers::Readers;

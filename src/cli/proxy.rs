@@ -6,8 +6,8 @@ mod interference;
 mod numbering;
 mod rewriting;
 
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -20,15 +20,13 @@ use super::signal::Signals;
 use super::trace::{Trace, TraceArgs};
 use super::{listening, output};
 use crate::client::{dial, token_source};
-use crate::emulator::Disturbance;
+use crate::emulator::{Disturbance, accepted};
 use crate::trace::Tap;
 use crate::{Options, TokenSource};
 use interference::Interference;
 
 /// Connections at one time.
 const MAX_CONNECTIONS: usize = 100;
-/// How long accepting rests when the system has no more sockets to give.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// Runs the command until a signal; the exit code.
 pub(super) async fn run(args: Box<ProxyArgs>) -> u8 {
@@ -84,32 +82,23 @@ struct Road {
 async fn accept(listener: &TcpListener, road: &Arc<Road>) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
-    let mut number = 0_u64;
-    loop {
+    let failed = |error: &io::Error| output::warn(format_args!("cannot accept a connection: {error}; trying again"));
+    for number in 1_u64.. {
         // The semaphore is not closed.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         while connections.try_join_next().is_some() {}
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                number += 1;
-                let road = Arc::clone(road);
-                connections.spawn(async move {
-                    let _place = place;
-                    if let Err(why) = carried(&road, stream, number).await {
-                        output::warn(format_args!("client {number}: {why}"));
-                    }
-                });
+        let (stream, _) = accepted(listener, failed).await;
+        let road = Arc::clone(road);
+        connections.spawn(async move {
+            let _place = place;
+            if let Err(why) = carried(&road, stream, number).await {
+                output::warn(format_args!("client {number}: {why}"));
             }
-            Err(error) => {
-                output::warn(format_args!("cannot accept a connection: {error}; trying again"));
-                tokio::time::sleep(ACCEPT_REST).await;
-            }
-        }
+        });
     }
 }
 
 async fn carried(road: &Road, client: TcpStream, number: u64) -> Result<(), String> {
-    let _ = client.set_nodelay(true);
     let host = road.network.connection_string.host();
     let hub = dial(&road.network.connection_string, &road.options).await.map_err(|error| error.to_string())?;
     let client = road.disturbance.of(client, number);

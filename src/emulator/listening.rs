@@ -271,14 +271,27 @@ where
     Fut: Future<Output = ()> + Send + 'static,
 {
     loop {
+        let (stream, peer_addr) = accepted(&listener, |_| {}).await;
+        tokio::spawn(serve(stream, peer_addr));
+    }
+}
+
+/// The next connection; `failed` is told of those that could not be accepted.
+///
+/// Cancel: none is lost.
+pub(crate) async fn accepted(listener: &TcpListener, failed: impl Fn(&io::Error)) -> (TcpStream, SocketAddr) {
+    loop {
         match listener.accept().await {
             Ok((stream, peer_addr)) => {
                 // Best effort: without it answers come later, not wrong.
                 let _ = stream.set_nodelay(true);
-                tokio::spawn(serve(stream, peer_addr));
+                return (stream, peer_addr);
             }
             // That one connection failed, or the process is out of sockets: neither may spin.
-            Err(_) => tokio::time::sleep(ACCEPT_REST).await,
+            Err(error) => {
+                failed(&error);
+                tokio::time::sleep(ACCEPT_REST).await;
+            }
         }
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::WhereTo;
 use super::values::time;
-use super::{EXIT_CODES, WhereTo};
 use crate::cli::trace::TraceArgs;
 use crate::emulator::Fault;
 
@@ -13,6 +13,12 @@ const EXAMPLES: &str = "Examples:
   hubwire proxy
   hubwire proxy --listen 127.0.0.1:5672 --trace=json --trace-file sdk.jsonl --pcap sdk.pcapng
   hubwire proxy --fault 'reject condition=com.microsoft:server-busy nth=2' --fault 'cut written=2000'";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  ended by Ctrl-C or SIGTERM, as it is meant to be
+    2  the arguments are wrong
+    3  the connection string or another setting is wrong";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
