@@ -31,6 +31,10 @@ pub(super) async fn run(args: ReplayArgs) -> u8 {
 }
 
 async fn played(args: &ReplayArgs) -> Result<(), Failure> {
+    if args.trace.writes_to(&args.file) {
+        let text = format!("{} is the recording that is played; write the trace into another file", shown(&args.file));
+        return Err(Failure::input(text));
+    }
     let conversations = conversations(&args.file, args.connection)?;
     let trace = Trace::start(&args.trace)?;
     let failed = |error| Failure::configuration(format!("cannot listen for signals: {error}"));
@@ -72,7 +76,12 @@ async fn play_all(args: &ReplayArgs, conversations: Vec<Conversation>, trace: &T
     for conversation in conversations {
         let (number, is_closed) = (conversation.number, conversation.is_closed);
         let wait = timeout(args.patience, listener.accept()).await;
-        let owes = || Failure::new(Kind::Unreachable, format!("no client came for connection {number}"));
+        let owes = || {
+            Failure::new(
+                Kind::Unreachable,
+                format!("no client came for connection {number}; start one, or wait longer: --patience"),
+            )
+        };
         let (stream, _) = wait
             .map_err(|_| owes())?
             .map_err(|error| Failure::configuration(format!("cannot accept a connection: {error}; try again")))?;
@@ -123,7 +132,7 @@ where
             Step::Await(owed) => {
                 // What it does not owe it may say for ever.
                 let heard = timeout_at(owed_since + args.patience, stream.read(&mut buffer)).await;
-                let heard = heard.map_err(|_| format!("the client owes {owed}, and does not say it"))?;
+                let heard = heard.map_err(|_| format!("the client owes {owed}, and does not say it; wait longer with --patience, or play one alone with --connection"))?;
                 match heard.map_err(|error| error.to_string())? {
                     0 => return Err(format!("the client left, and owes {owed}")),
                     len => replay.hear(&buffer[..len]),

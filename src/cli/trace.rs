@@ -64,6 +64,34 @@ impl TraceArgs {
         self
     }
 
+    /// Whether one of the files that are to be written is this one.
+    pub(super) fn writes_to(&self, path: &Path) -> bool {
+        self.files().iter().any(|(_, file)| is_same(file, path))
+    }
+
+    /// The files that are to be written, and the option that names each.
+    fn files(&self) -> Vec<(&'static str, &Path)> {
+        let named = [("--trace-file", &self.trace_file), ("--pcap", &self.pcap), ("--record", &self.record)];
+        named.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?))).collect()
+    }
+
+    /// Refuses what would do nothing, or spoil a file.
+    fn check(&self) -> Result<(), Failure> {
+        let files = self.files();
+        if self.trace_secrets && self.form().is_none() && files.is_empty() {
+            return Err(Failure::input(
+                "--trace-secrets has no trace to show secrets in; say --trace, --pcap or --record too",
+            ));
+        }
+        for (at, (option, path)) in files.iter().enumerate() {
+            if let Some((other, _)) = files[..at].iter().find(|(_, other)| is_same(other, path)) {
+                let path = shown(path);
+                return Err(Failure::input(format!("{other} and {option} both write {path}; name two files")));
+            }
+        }
+        Ok(())
+    }
+
     fn form(&self) -> Option<TraceForm> {
         self.trace.or((self.trace_file.is_some() || self.trace_hex).then_some(TraceForm::Text))
     }
@@ -88,6 +116,7 @@ struct Writing {
 impl Trace {
     /// Opens the files.
     pub(super) fn start(args: &TraceArgs) -> Result<Self, Failure> {
+        args.check()?;
         let mut builder = Tap::builder();
         let mut writings = Vec::new();
         for (form, writing) in sinks(args)? {
@@ -181,6 +210,12 @@ fn file(path: &Path) -> Result<Writing, Failure> {
     let file = create(path).map_err(failed)?;
     let background = Background::start(file).map_err(no_thread)?;
     Ok(Writing { background, name: Some(shown(path)) })
+}
+
+/// Whether both are one file. What is none, such as `/dev/null`, can be written by as many as like to.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    real(one) == real(other) && one.metadata().map_or(true, |metadata| metadata.is_file())
 }
 
 /// For nobody else to read, if it is new: events may be in it.

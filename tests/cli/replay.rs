@@ -89,7 +89,10 @@ fn what_was_asked_is_answered_to_whoever_asks_now() {
 #[test]
 fn a_client_that_does_not_come_is_not_waited_for_for_ever() {
     let (code, rest) = replay(&[&recording("publish"), "--patience", "100ms"]).wait();
-    assert_eq!((code, rest.as_str()), (6, "error: no client came for connection 1\n"));
+    assert_eq!(
+        (code, rest.as_str()),
+        (6, "error: no client came for connection 1; start one, or wait longer: --patience\n")
+    );
 }
 
 #[test]

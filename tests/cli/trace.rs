@@ -152,3 +152,35 @@ fn a_trace_that_cannot_be_written_is_said_to_the_algorithms_host() {
     assert!(run.stdout.contains(r#""error_type":"InitializationError""#), "{run:?}");
     assert!(run.stderr.contains("cannot write to /no/such/folder/file"), "{run:?}");
 }
+
+#[test]
+fn what_would_do_nothing_or_spoil_a_file_is_refused() {
+    let file = Scratch::new("twice");
+    let recording = Scratch::new("played");
+    let played = std::fs::read(format!("{}/tests/data/traces/publish.rec", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    std::fs::write(&recording.0, &played).unwrap();
+    let other_name = recording.0.replace("/trace-", "/./trace-");
+    for (args, words) in [
+        (
+            &["send", "--emulator", "--trace-secrets", "x"][..],
+            "--trace-secrets has no trace to show secrets in; say --trace",
+        ),
+        (
+            &["send", "--emulator", "--trace-file", &file.0, "--pcap", &file.0, "x"],
+            "--trace-file and --pcap both write ",
+        ),
+        (
+            &["send", "--emulator", "--pcap", &recording.0, "--record", &other_name, "x"],
+            "--pcap and --record both write ",
+        ),
+        (&["replay", &recording.0, "--record", &other_name], "is the recording that is played"),
+    ] {
+        let run = hubwire(args, "", &[]);
+        assert_eq!(run.code, 2, "{run:?}");
+        assert!(run.stderr.contains(words), "{run:?}");
+    }
+    assert!(!std::path::Path::new(&file.0).exists());
+    assert_eq!(recording.read(), played);
+    let run = send(&["--emulator", "--trace-file", "/dev/null", "--pcap", "/dev/null"], GUIDE);
+    assert_eq!(run.code, 0, "{run:?}");
+}
