@@ -179,12 +179,16 @@ impl Session {
 
     /// Told apart from the links that are there and lead to the same place.
     fn unique(&self, nick: String) -> String {
-        let is_taken = |nick: &str| {
-            let mut places = self.handles.iter().flat_map(BTreeMap::values);
-            places.any(|place| self.links[*place].nick == nick)
+        let number_of = |other: &str| match other.strip_prefix(nick.as_str())? {
+            "" => Some(1_u32),
+            rest => rest.strip_prefix('#')?.parse().ok(),
         };
-        let numbered = (2..).map(|number| format!("{nick}#{number}"));
-        std::iter::once(nick.clone()).chain(numbered).find(|nick| !is_taken(nick)).unwrap_or(nick)
+        let places = self.handles.iter().flat_map(BTreeMap::values);
+        let taken: BTreeSet<u32> = places.filter_map(|place| number_of(&self.links[*place].nick)).collect();
+        match (1..).find(|number| !taken.contains(number)) {
+            Some(number @ 2..) => format!("{nick}#{number}"),
+            _ => nick,
+        }
     }
 
     pub(super) fn link(&self, direction: Direction, handle: u32) -> Option<usize> {
@@ -246,6 +250,28 @@ fn short(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_that_lead_to_one_place_are_numbered() {
+        let mut session = Session::default();
+        for (handle, nick) in (0..).zip(["telemetry", "telemetry#2", "telemetry#3", "telemetry/3", "tele"]) {
+            let base = nick.split('#').next().unwrap_or_default();
+            assert_eq!(session.unique(base.to_owned()), nick);
+            let link = Link { nick: nick.to_owned(), ..session.link_of(Direction::Sent, Direction::Sent, &attach()) };
+            session.links.push(link);
+            session.handles[0].insert(handle, handle as usize);
+        }
+        // A number that is free again is taken again.
+        session.detach(Direction::Sent, 1);
+        assert_eq!(session.unique("telemetry".to_owned()), "telemetry#2");
+        session.detach(Direction::Sent, 0);
+        assert_eq!(session.unique("telemetry".to_owned()), "telemetry");
+    }
+
+    fn attach() -> Composite {
+        let attach = b"\0\x53\x12\xc0\x05\x02\xa1\x01n\x43";
+        Composite::decode(&bytes::Bytes::from_static(attach)).unwrap().0
+    }
 
     #[test]
     fn links_go_by_what_they_lead_to() {
