@@ -37,10 +37,16 @@ impl Numbering {
         let Some(id) = delivery else { return };
         self.deliveries = self.deliveries.wrapping_add(1);
         match self.gaps.back_mut() {
-            Some(gap) if gap.first.wrapping_add(gap.len) == id => gap.len += 1,
+            Some(gap) if id.wrapping_sub(gap.first) == gap.len => gap.len += 1,
+            Some(gap) if !is_behind(id, gap.first.wrapping_add(gap.len)) => {
+                // Whoever numbers its deliveries so has no order that could be kept.
+                self.gaps.clear();
+                self.gaps.push_back(Gap { first: id, len: 1 });
+            }
             _ => self.gaps.push_back(Gap { first: id, len: 1 }),
         }
-        if self.gaps.len() > MAX_GAPS {
+        // Further apart than that, what is before cannot be told from what is behind.
+        while self.gaps.len() > MAX_GAPS || self.gaps.front().is_some_and(|gap| !is_behind(id, gap.first)) {
             self.gaps.pop_front();
         }
     }
@@ -49,12 +55,11 @@ impl Numbering {
     pub(super) fn onward(&self, id: u32) -> u32 {
         let mut before = self.deliveries;
         for gap in self.gaps.iter().rev() {
-            let into = id.wrapping_sub(gap.first);
-            let is_behind = into <= u32::MAX / 2;
-            before = before.wrapping_sub(if is_behind { gap.len - into.min(gap.len) } else { gap.len });
-            if is_behind {
+            if is_behind(id, gap.first) {
+                before = before.wrapping_sub(gap.len - gap.len.min(id.wrapping_sub(gap.first)));
                 break;
             }
+            before = before.wrapping_sub(gap.len);
         }
         id.wrapping_sub(before)
     }
@@ -65,11 +70,10 @@ impl Numbering {
         let (mut at, mut left) = (first, u64::from(last.wrapping_sub(first)) + 1);
         while left > 0 {
             let start = self.back_one(at);
-            let until_gap = self.gaps.iter().map(|gap| gap.first.wrapping_sub(start)).find(|len| *len <= u32::MAX / 2);
-            let len = until_gap.map_or(left, |len| left.min(u64::from(len)));
-            let more = (len - 1) as u32;
-            runs.push((start, start.wrapping_add(more)));
-            at = at.wrapping_add(more).wrapping_add(1);
+            let gap = self.gaps.iter().find(|gap| is_behind(gap.first, start.wrapping_add(1)));
+            let len = gap.map_or(left, |gap| left.min(u64::from(gap.first.wrapping_sub(start))));
+            runs.push((start, start.wrapping_add((len - 1) as u32)));
+            at = at.wrapping_add(len as u32);
             left -= len;
         }
         runs
@@ -79,13 +83,18 @@ impl Numbering {
         let mut before = self.deliveries;
         for gap in self.gaps.iter().rev() {
             let behind_gap = gap.first.wrapping_add(gap.len);
-            if id.wrapping_add(before).wrapping_sub(behind_gap) <= u32::MAX / 2 {
+            if is_behind(id.wrapping_add(before), behind_gap) {
                 break;
             }
             before = before.wrapping_sub(gap.len);
         }
         id.wrapping_add(before)
     }
+}
+
+/// Whether a number is this one or comes after it. They wrap.
+fn is_behind(number: u32, other: u32) -> bool {
+    number.wrapping_sub(other) <= u32::MAX / 2
 }
 
 #[cfg(test)]
@@ -120,5 +129,24 @@ mod tests {
         assert_eq!(numbering.gaps.len(), MAX_GAPS);
         assert!(numbering.back(0, u32::MAX).len() <= MAX_GAPS + 2);
         assert_eq!(numbering.onward(19_999), 9_999);
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn numbers_may_be_anything(
+            ids in proptest::collection::vec(0_u32.., 0..40),
+            near in proptest::collection::vec(0_u32..30, 0..40),
+            first: u32,
+            last: u32,
+        ) {
+            let mut numbering = Numbering::default();
+            for id in ids.into_iter().chain(near) {
+                numbering.swallow(Some(id));
+                _ = (numbering.onward(first), numbering.onward(id));
+                assert!(numbering.back(first, last).len() <= 82 && numbering.back(0, u32::MAX).len() <= 82);
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tokio::io::DuplexStream;
 
 use super::carrying;
-use super::interference::Interference;
+use super::interference::{Interference, Side};
 use crate::client::token_source;
 use crate::emulator::{Builder, Disturbance, Emulator, Fault};
 use crate::{Connection, ConnectionString, Error, Options, Retry, SendError, Sender, clock};
@@ -347,6 +347,53 @@ proptest! {
                     "accepted" => assert_eq!(times, 1, "{number} of {faults:?}: {told}"),
                     "unknown" => assert!(times <= 1, "{number} of {faults:?}: {told}"),
                     _ => assert_eq!(times, 0, "{number} of {faults:?}: {told}"),
+                }
+            }
+        });
+    }
+}
+
+/// What both sides have said in a session, in its order: whether it was the client, and the frame.
+fn session() -> Vec<(bool, Vec<u8>)> {
+    let recording = include_bytes!("../../../tests/data/traces/throttle.rec");
+    let lines = recording.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let frames = lines.map(|line| crate::trace::recording::Line::read(line, 1).unwrap());
+    let frames = frames.filter_map(|line| Some((line.is_sent()?, line.bytes(1)?.unwrap().to_vec())));
+    frames.collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Sessions that are almost right, whose frames come twice, or not at all.
+    #[test]
+    fn both_sides_may_say_anything(
+        faults in prop::collection::vec(some_fault(), 1..4),
+        order in prop::collection::vec((0_usize..64, any::<u16>(), any::<u8>(), any::<bool>()), 0..64),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let faults = faults.iter().map(|fault| fault.parse::<Fault>().unwrap()).collect();
+            let trouble = Disturbance::new(faults).unwrap().trouble(1).unwrap();
+            let (mut interference, frames) = (Interference::new(trouble), session());
+            let plain = (0..frames.len()).map(|at| (at, 0, 0, false));
+            for (at, place, byte, is_changed) in plain.chain(order) {
+                let (is_client, mut frame) = frames[at % frames.len()].clone();
+                if is_changed {
+                    let place = 8 + usize::from(place) % (frame.len() - 8).max(1);
+                    frame.get_mut(place).map(|there| *there = byte);
+                }
+                let side = if is_client { Side::Client } else { Side::Hub };
+                _ = interference.hear(side, &frame, clock::now());
+                _ = interference.turn(clock::now());
+                let told = [Side::Client, Side::Hub].map(|side| interference.take(side));
+                // What is written is frames, whatever was said.
+                for bytes in told {
+                    let mut output = crate::trace::Frames::default();
+                    output.push(&bytes);
+                    while let Some(piece) = output.next() {
+                        assert!(!matches!(piece, crate::trace::Piece::Strange(_)));
+                    }
                 }
             }
         });
