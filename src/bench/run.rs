@@ -2,6 +2,7 @@
 
 mod alarm;
 mod lane;
+mod missed;
 mod open;
 mod reading;
 mod tally;

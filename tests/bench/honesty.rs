@@ -37,6 +37,20 @@ async fn a_stall_of_a_second_shows_from_the_time_events_were_due() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_missed_is_told_though_the_next_batch_fails() {
+    let stall = Fault::silence().starting_in(Duration::from_secs(5)).lasting(Duration::from_secs(1));
+    // The first batch behind the stall: 500 came before it, and one saw it through.
+    let refusal = Fault::reject("com.microsoft:argument-out-of-range", "no").nth(502);
+    let emulator = hub().fault(stall).fault(refusal).build().expect("it can be built");
+    let report = run(&emulator, &paced()).await;
+    let round = &report.rounds[0];
+    assert_eq!(round.ends.rejected, 1, "{:?}", round.ends);
+    // A refusal for good ends it.
+    let due = round.ends.offered + round.missed;
+    assert!((600..=602).contains(&due) && (80..=110).contains(&round.missed), "{:?} {}", round.ends, round.missed);
+}
+
+#[tokio::test(start_paused = true)]
 async fn there_is_no_burst_after_a_stall_unless_it_is_asked_for() {
     let spread = round(&stalling(), &paced()).await;
     let most = |round: &hubwire::bench::Round| round.seconds.iter().map(|second| second.events).max();

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::alarm::Alarm;
+use super::missed::Missed;
 use super::open::{Open, OpenBatches};
 use super::tally::{Load, Tally};
 use crate::bench::generator::{Draw, Generator, Material};
@@ -23,6 +24,8 @@ use crate::{Accepted, Batch, Event, SendError, Sender, Ticket, TryAdd, clock};
 pub(super) const PATIENCE: Duration = Duration::from_millis(10);
 /// Events between two looks at the clock, where there is no rate.
 const EVENTS_BETWEEN_LOOKS: u32 = 64;
+/// Events in a row that are missed before others have their turn: nothing else waits in between.
+const MISSED_BETWEEN_YIELDS: u64 = 256;
 /// Batches' worth of bytes that many keys may hold open together.
 const MAX_OPEN_BATCHES_LEN: usize = 4;
 /// What is billed as one event. Source: Azure's price list of Event Hubs.
@@ -57,7 +60,9 @@ pub(super) struct Lane {
     end: Option<Duration>,
     sequence: u64,
     open: OpenBatches,
-    missed: Vec<Duration>,
+    missed: Missed,
+    /// Events that were missed, those of the warm-up among them.
+    passed_over: u64,
     in_flight: FuturesUnordered<InFlight>,
     /// The time when it last looked, where there is no rate; since the start.
     looked: Duration,
@@ -122,7 +127,8 @@ impl Lane {
             end: workload.span(),
             sequence: 0,
             open: OpenBatches::default(),
-            missed: Vec::new(),
+            missed: Missed::default(),
+            passed_over: 0,
             in_flight: FuturesUnordered::new(),
             looked: Duration::ZERO,
             until_look: 0,
@@ -139,8 +145,8 @@ impl Lane {
         loop {
             match self.next().await {
                 Next::Event { draw, due, is_measured } => self.offer(&draw, due, is_measured).await,
-                Next::Missed(due) => self.missed.push(due),
-                Next::Skipped => {}
+                Next::Missed(due) => self.miss(due).await,
+                Next::Skipped => self.let_others_run().await,
                 Next::Nothing => break,
             }
         }
@@ -154,6 +160,19 @@ impl Lane {
             self.land(landed);
         }
         self.shared.tally.miss(&self.missed, clock::now());
+    }
+
+    async fn miss(&mut self, due: Duration) {
+        self.missed.push(due);
+        self.let_others_run().await;
+    }
+
+    /// Has what shares the thread go on, now and then, while events are passed over.
+    async fn let_others_run(&mut self) {
+        self.passed_over += 1;
+        if self.passed_over.is_multiple_of(MISSED_BETWEEN_YIELDS) {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// The next event, once it is due.
@@ -402,7 +421,7 @@ impl Lane {
                 self.shared.tally.take_off();
                 self.in_flight.push(InFlight { ticket, load: Some(load), sent_at: clock::now() });
             }
-            Err(error) => self.shared.tally.refuse(&load, error),
+            Err(error) => self.shared.tally.refuse(&load, error, clock::now()),
         }
     }
 

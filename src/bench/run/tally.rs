@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::missed::Missed;
 use crate::bench::latency::Latencies;
 use crate::bench::ledger::{Fate, Ledger};
 use crate::bench::report::{Ends, Round, Second};
@@ -19,8 +20,8 @@ pub(super) struct Load {
     pub(super) billed_events: u64,
     /// When each was due, since the start, at a given rate.
     pub(super) due: Vec<Duration>,
-    /// When those were due that were missed before it.
-    pub(super) missed: Vec<Duration>,
+    /// Those that were missed before it: they are told of with its outcome, whatever that is.
+    pub(super) missed: Missed,
     /// The number of each, if somebody reads.
     pub(super) sequences: Vec<u64>,
 }
@@ -138,7 +139,7 @@ impl Tally {
     pub(super) fn land(&self, load: &Load, outcome: &Result<Accepted, SendError>, sent_at: Instant, now: Instant) {
         let mut state = self.state();
         state.in_flight -= 1;
-        state.end(load, outcome);
+        state.end(load, outcome, now);
         if let Ok(accepted) = outcome
             && load.is_measured
         {
@@ -148,9 +149,9 @@ impl Tally {
     }
 
     /// A batch could not be handed over.
-    pub(super) fn refuse(&self, load: &Load, error: SendError) {
+    pub(super) fn refuse(&self, load: &Load, error: SendError, now: Instant) {
         let mut state = self.state();
-        state.end(load, &Err(error));
+        state.end(load, &Err(error), now);
         self.stop_if_fatal(&state);
     }
 
@@ -169,7 +170,7 @@ impl Tally {
     }
 
     /// What was missed, and nothing was sent after it.
-    pub(super) fn miss(&self, missed: &[Duration], now: Instant) {
+    pub(super) fn miss(&self, missed: &Missed, now: Instant) {
         self.state().miss(missed, now);
     }
 
@@ -241,8 +242,9 @@ impl Tally {
 }
 
 impl State {
-    /// Counts events whose end is `outcome`.
-    fn end(&mut self, load: &Load, outcome: &Result<Accepted, SendError>) {
+    /// Counts events whose end is `outcome`, and what was missed before them.
+    fn end(&mut self, load: &Load, outcome: &Result<Accepted, SendError>, now: Instant) {
+        self.miss(&load.missed, now);
         let fate = match outcome {
             Ok(_) => Fate::Accepted,
             Err(SendError::Rejected { .. } | SendError::NotSent { .. }) => Fate::Refused,
@@ -294,23 +296,67 @@ impl State {
             self.interval.latencies.record(sent, load.events);
         }
         for due in &load.due {
-            self.record_intended(*due, now);
+            self.record_intended(*due, 1, now);
         }
-        self.miss(&load.missed, now);
     }
 
     /// An event that was missed has waited at least until `now`.
-    fn miss(&mut self, missed: &[Duration], now: Instant) {
-        self.round.missed += missed.len() as u64;
-        self.interval.second.missed += missed.len() as u64;
-        for due in missed {
-            self.record_intended(*due, now);
+    fn miss(&mut self, missed: &Missed, now: Instant) {
+        self.round.missed += missed.count();
+        self.interval.second.missed += missed.count();
+        for (due, count) in missed.times() {
+            self.record_intended(due, count, now);
         }
     }
 
-    fn record_intended(&mut self, due: Duration, now: Instant) {
+    fn record_intended(&mut self, due: Duration, count: u64, now: Instant) {
         let span = now.saturating_duration_since(self.start).saturating_sub(due);
-        self.intended.record(span, 1);
-        self.interval.latencies.record(span, 1);
+        self.intended.record(span, count);
+        self.interval.latencies.record(span, count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Batch, Error, clock};
+
+    fn tally() -> Tally {
+        Tally::new(clock::now(), None, Stop::default())
+    }
+
+    /// An event of a second before which three were missed.
+    fn load() -> Load {
+        let mut load = Load { is_measured: true, events: 1, due: vec![Duration::from_secs(1)], ..Load::default() };
+        (0..3).for_each(|millis| load.missed.push(Duration::from_millis(millis)));
+        load
+    }
+
+    fn failed() -> [SendError; 3] {
+        let batch = || Batch::new(64);
+        [
+            SendError::Rejected { batch: batch(), condition: "amqp:internal-error".into(), description: String::new() },
+            SendError::NotSent { batch: batch(), cause: Error::ShutDown },
+            SendError::Unknown { batch: batch(), cause: Error::ShutDown },
+        ]
+    }
+
+    #[test]
+    fn what_was_missed_is_told_whatever_becomes_of_the_batch_behind_it() {
+        for error in failed() {
+            let (tally, now) = (tally(), clock::now() + Duration::from_secs(2));
+            let text = error.to_string();
+            tally.take_off();
+            tally.land(&load(), &Err(error), now, now);
+            let round = tally.round(now, 1);
+            assert_eq!((round.missed, round.ends.failed()), (3, 1), "{text}");
+            assert_eq!(round.intended.map(|latency| latency.count), Some(3), "{text}");
+            assert_eq!(tally.take_second().missed, 3, "{text}");
+        }
+        for error in failed() {
+            let (tally, now) = (tally(), clock::now());
+            tally.refuse(&load(), error, now);
+            assert_eq!(tally.round(now, 1).missed, 3);
+        }
     }
 }
