@@ -35,13 +35,14 @@ pub(super) struct Ledger {
     received: Received,
 }
 
-/// What readers found. All but the first count is 0 when all is well.
+/// What readers found. All but the first count is 0 when all is well. The counts are of what came: where `lost` is not known, more
+/// may have been there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Received {
     /// Events of this run that came, those of the warm-up among them.
     pub events: u64,
-    /// Accepted, and never read.
-    pub lost: u64,
+    /// Accepted, and never read; `None` where that is not known: a reader failed, or was waited for no longer.
+    pub lost: Option<u64>,
     /// Read more than once: how often more.
     pub duplicates: u64,
     /// Read behind a later event of the same link and key in the same partition.
@@ -98,8 +99,9 @@ impl Ledger {
         self.received.events
     }
 
-    pub(super) fn received(&self) -> Received {
-        let mut received = Received { lost: self.missing(), ..self.received };
+    /// What was found. `is_complete` says that all was waited for.
+    pub(super) fn received(&self, is_complete: bool) -> Received {
+        let mut received = Received { lost: is_complete.then(|| self.missing()), ..self.received };
         for cell in self.lanes.iter().flatten().filter(|cell| **cell & state::SEEN != 0) {
             received.refused_but_read += u64::from(cell & state::REFUSED != 0);
             received.unknown_but_read += u64::from(cell & (state::REFUSED | state::ACCEPTED) == 0);
@@ -137,7 +139,7 @@ mod tests {
             ledger.arrive(3, &mark(lane, 0, sequence));
             ledger.end(lane, &[sequence], Fate::Accepted);
         }
-        assert_eq!(ledger.received(), Received { events: 4, ..Received::default() });
+        assert_eq!(ledger.received(true), Received { events: 4, lost: Some(0), ..Received::default() });
     }
 
     #[test]
@@ -149,9 +151,16 @@ mod tests {
         for sequence in [0, 2, 1, 2, 4, 6] {
             ledger.arrive(0, &mark(0, 0, sequence));
         }
-        let expected =
-            Received { events: 6, lost: 1, duplicates: 1, out_of_order: 1, refused_but_read: 1, unknown_but_read: 1 };
-        assert_eq!(ledger.received(), expected);
+        let expected = Received {
+            events: 6,
+            lost: Some(1),
+            duplicates: 1,
+            out_of_order: 1,
+            refused_but_read: 1,
+            unknown_but_read: 1,
+        };
+        assert_eq!(ledger.received(true), expected);
+        assert_eq!(ledger.received(false), Received { lost: None, ..expected });
         assert_eq!(ledger.missing(), 1);
     }
 
@@ -161,9 +170,9 @@ mod tests {
         for (partition, route, sequence) in [(0, 0, 5), (0, 1, 2), (1, 0, 1), (0, 0, 6), (1, 0, 4)] {
             ledger.arrive(partition, &mark(0, route, sequence));
         }
-        assert_eq!(ledger.received().out_of_order, 0);
+        assert_eq!(ledger.received(true).out_of_order, 0);
         ledger.arrive(0, &mark(0, 1, 0));
-        assert_eq!(ledger.received().out_of_order, 1);
+        assert_eq!(ledger.received(true).out_of_order, 1);
     }
 
     #[test]
@@ -171,6 +180,6 @@ mod tests {
         let mut ledger = Ledger::new(1);
         ledger.arrive(0, &mark(1, 0, 0));
         ledger.arrive(0, &mark(0, 0, u64::MAX));
-        assert_eq!(ledger.received(), Received::default());
+        assert_eq!(ledger.received(true), Received { lost: Some(0), ..Received::default() });
     }
 }

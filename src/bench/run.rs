@@ -23,7 +23,7 @@ use super::workload::{Route, Workload, WorkloadError};
 use crate::{Connection, Error, Options, Sender, clock};
 use alarm::Alarm;
 use lane::{Lane, Shared};
-use reading::Attached;
+use reading::{Attached, Found};
 use tally::Tally;
 pub use tally::{Outcome, SendFailure};
 use watch::Watch;
@@ -62,6 +62,7 @@ pub struct Bench {
     stop: Stop,
     alarm: Alarm,
     failures: Vec<SendFailure>,
+    reader_failure: Option<Error>,
 }
 
 impl Bench {
@@ -88,7 +89,8 @@ impl Bench {
     pub fn new(target: Target, description: impl Into<String>) -> Self {
         let (description, stop) = (description.into(), Stop::default());
         let target_options = String::new();
-        Self { target, description, target_options, stop, alarm: Alarm::Coarse, failures: Vec::new() }
+        let failures = Vec::new();
+        Self { target, description, target_options, stop, alarm: Alarm::Coarse, failures, reader_failure: None }
     }
 
     /// Has reports say which options of `hubwire bench` lead to the target.
@@ -116,6 +118,11 @@ impl Bench {
     /// Why events were not accepted, in all that was run: each reason once, and no more than a few.
     pub fn failures(&self) -> &[SendFailure] {
         &self.failures
+    }
+
+    /// Why a reader ended, if one did: the first, in all that was run. What it did not read is not known, and the run ends.
+    pub fn reader_failure(&self) -> Option<&Error> {
+        self.reader_failure.as_ref()
     }
 
     /// Runs the rounds of `workload`. `on_second` is told how it goes, each second.
@@ -174,19 +181,20 @@ impl Bench {
             start,
             run,
         };
-        let readers = attached.map(|attached| attached.read(run, start, workload.warm_up, tally.clone()));
+        let readers =
+            attached.map(|attached| attached.read(run, start, workload.warm_up, tally.clone(), self.stop.clone()));
         let mut watch = Watch::new(&self.target, links.connections, tally.clone(), start + workload.warm_up);
         let mut lanes = JoinSet::new();
         for (number, senders) in (0..).zip(links.senders) {
             lanes.spawn(boxed(Lane::new(shared.clone(), number, senders).run()));
         }
         watch.until_all_end(lanes, &self.stop, on_second).await;
-        let (arrival, reader_failure) = match readers {
+        let Found { arrival, received, failure } = match readers {
             Some(readers) => readers.finish().await,
-            None => (None, None),
+            None => Found { arrival: None, received: None, failure: None },
         };
-        let round = Round { arrival, ..watch.finish(workload.lanes()).await };
-        Ok((round, self.why_early(&tally, reader_failure)))
+        let round = Round { arrival, received, ..watch.finish(workload.lanes(), &self.stop).await };
+        Ok((round, self.why_early(&tally, failure)))
     }
 
     /// Readers first: nothing that is published is to pass them by.
@@ -206,9 +214,20 @@ impl Bench {
                 self.failures.push(failure);
             }
         }
-        let of_reader = reader_failure.map(|error| format!("a reader ended: {error}"));
+        let of_reader = reader_failure.as_ref().map(|error| format!("a reader ended: {error}"));
+        self.reader_failure = self.reader_failure.take().or(reader_failure);
         let stopped = self.stop.is_stopped().then(|| "it was stopped".to_owned());
         fatal.map(|failure| failure.message).or(of_reader).or(stopped)
+    }
+}
+
+/// Closes them all at once; waits no longer than it is wished for.
+async fn say_goodbye(connections: &[Connection], stop: &Stop) {
+    let closing = futures_util::future::join_all(connections.iter().map(Connection::close));
+    tokio::select! {
+        biased;
+        _ = closing => {}
+        () = stop.given_up() => connections.iter().for_each(Connection::abort),
     }
 }
 

@@ -185,9 +185,10 @@ fn of_run(bench: &Bench, report: &Report) -> Vec<Failure> {
         };
         failures.push(Failure::new(kind, failure.message.clone()));
     }
-    if let Some(received) = report.rounds.iter().filter_map(|round| round.received).find(|received| received.lost > 0) {
-        let text = format!("{} events were accepted and did not arrive", received.lost);
-        failures.push(Failure::new(Kind::UnknownOutcome, text));
+    failures.extend(bench.reader_failure().map(Failure::of_error));
+    let lost = report.rounds.iter().filter_map(|round| round.received?.lost).find(|lost| *lost > 0);
+    if let Some(lost) = lost {
+        failures.push(Failure::new(Kind::UnknownOutcome, format!("{lost} events were accepted and did not arrive")));
     }
     failures
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use hubwire::bench::{Keys, Received, Workload};
+use hubwire::bench::{Bench, Keys, Received, Workload};
 use hubwire::emulator::Fault;
 
-use crate::{hub, round, workload};
+use crate::{hub, round, target, workload};
 
 fn read() -> Workload {
     Workload { rate: "500/s".parse().ok(), duration: Some(Duration::from_secs(4)), receive: true, ..workload() }
@@ -17,7 +17,7 @@ async fn everything_arrives_once_and_in_order() {
         let emulator = hub().build().expect("it can be built");
         let workload = Workload { keys, links: 2, warm_up: Duration::from_secs(1), ..read() };
         let round = round(&emulator, &workload).await;
-        assert_eq!(round.received, Some(Received { events: 2_500, ..Received::default() }));
+        assert_eq!(round.received, Some(Received { events: 2_500, lost: Some(0), ..Received::default() }));
         let arrival = round.arrival.expect("it is measured");
         assert_eq!(arrival.count, 2_000);
         assert!(arrival.max_us < 20e3, "{arrival:?}");
@@ -30,7 +30,7 @@ async fn what_others_published_does_not_count() {
     round(&emulator, &Workload { events: Some(100), ..workload() }).await;
     round(&emulator, &Workload { events: Some(100), ..read() }).await;
     let third = round(&emulator, &Workload { events: Some(100), ..read() }).await;
-    assert_eq!(third.received, Some(Received { events: 100, ..Received::default() }));
+    assert_eq!(third.received, Some(Received { events: 100, lost: Some(0), ..Received::default() }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -41,7 +41,48 @@ async fn what_was_stored_without_an_outcome_is_told() {
             .await;
     assert_eq!(round.ends.unknown, 10);
     let received = round.received.expect("it is read");
-    assert_eq!((received.unknown_but_read, received.lost, received.duplicates), (10, 0, 0));
+    assert_eq!((received.unknown_but_read, received.lost, received.duplicates), (10, Some(0), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_fails_ends_the_run_and_what_it_left_unread_is_not_called_lost() {
+    let fault = Fault::close("amqp:connection:forced", "gone").on_connection(1).starting_in(Duration::from_secs(1));
+    let emulator = hub().fault(fault).build().expect("it can be built");
+    let mut bench = Bench::new(target(&emulator), "an emulator");
+    let report = bench.run(&read(), |_| {}).await.expect("it runs");
+    assert!(report.ended_early.as_deref().is_some_and(|cause| cause.starts_with("a reader ended: ")), "{report:?}");
+    assert!(bench.reader_failure().is_some_and(|error| error.condition() == Some("amqp:connection:forced")));
+    let round = &report.rounds[0];
+    // Four seconds were asked for.
+    assert!((450..=600).contains(&round.ends.accepted), "{:?}", round.ends);
+    let received = round.received.expect("it is read");
+    assert_eq!((received.lost, received.duplicates, received.out_of_order), (None, 0, 0));
+    assert!(received.events > 400, "{received:?}");
+    assert!(report.to_string().contains("the readers ended before all was read"), "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn readers_are_waited_for_no_longer_than_it_is_wished_for() {
+    // What reads hears nothing any more, and what was accepted does not come.
+    let fault = Fault::silence().on_connection(1).starting_in(Duration::from_secs(1));
+    let emulator = hub().fault(fault).build().expect("it can be built");
+    let mut bench = Bench::new(target(&emulator), "an emulator");
+    let stop = bench.stop();
+    let begun = tokio::time::Instant::now();
+    let workload = read();
+    let give_up = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        stop.give_up();
+        std::future::pending::<()>().await;
+    };
+    let report = tokio::select! {
+        report = bench.run(&workload, |_| {}) => report.expect("it runs"),
+        () = give_up => unreachable!("it does not end"),
+    };
+    // Nor is a goodbye that nobody answers.
+    assert!(begun.elapsed() < Duration::from_millis(5_100), "{:?}", begun.elapsed());
+    assert_eq!(report.rounds[0].ends.accepted, 2_000);
+    assert_eq!(report.rounds[0].received.expect("it is read").lost, None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -54,5 +95,5 @@ async fn what_the_hub_dropped_is_lost() {
     let round = round(&emulator, &Workload { max_batch_events: Some(1), ..read() }).await;
     let received = round.received.expect("it is read");
     assert_eq!(round.ends.accepted, 2_000);
-    assert_eq!(received.events + received.lost, 2_000);
+    assert_eq!(received.events + received.lost.unwrap(), 2_000);
 }

@@ -59,12 +59,13 @@ fn cells(at: usize, round: &Round) -> Vec<(String, String)> {
     }
     let received = round.received.unwrap_or_default();
     for (name, count) in [
-        ("received_events", received.events),
+        ("received_events", Some(received.events)),
         ("lost_events", received.lost),
-        ("duplicate_events", received.duplicates),
-        ("out_of_order_events", received.out_of_order),
+        ("duplicate_events", Some(received.duplicates)),
+        ("out_of_order_events", Some(received.out_of_order)),
     ] {
-        cells.push((name.to_owned(), round.received.map(|_| count.to_string()).unwrap_or_default()));
+        let count = count.filter(|_| round.received.is_some());
+        cells.push((name.to_owned(), count.map(|count| count.to_string()).unwrap_or_default()));
     }
     cells
 }

@@ -131,7 +131,7 @@ impl Figure {
             Self::Rss => round.peak_rss_bytes? as f64 / UNIT_BYTES,
             Self::Errors => round.failed_share() * 100.0,
             Self::Missed => round.missed as f64,
-            Self::Lost => received?.lost as f64,
+            Self::Lost => received?.lost? as f64,
             Self::Duplicates => received?.duplicates as f64,
             Self::OutOfOrder => received?.out_of_order as f64,
             Self::Latency(column, rank) => {

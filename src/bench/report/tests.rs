@@ -30,7 +30,7 @@ fn full() -> Report {
         (round.missed, round.throttles, round.throttled_secs, round.window_wait_secs) = (7, 2, 4.5, 0.25);
         (round.credit_waits, round.resent, round.losses) = (3, 2, 1);
         (round.peer_cpu_secs, round.reader_cpu_secs) = (Some(0.25), Some(0.125));
-        round.received = Some(Received { events: 5_000, duplicates: 1, ..Received::default() });
+        round.received = Some(Received { events: 5_000, lost: Some(0), duplicates: 1, ..Received::default() });
         round.seconds = vec![second(0.0, &latencies), second(1.0, &latencies)];
     }
     report

@@ -72,7 +72,10 @@ pub(super) fn rows(round: &Round) -> Vec<Row> {
     row("losses", grouped(round.losses), "links, sessions and connections");
     if let Some(received) = &round.received {
         row("received", grouped(received.events), "events, with those of the warm-up");
-        row("lost", grouped(received.lost), "events, accepted and not received");
+        match received.lost {
+            Some(lost) => row("lost", grouped(lost), "events, accepted and not received"),
+            None => row("lost", "n/a".to_owned(), "events: the readers ended before all was read"),
+        }
         row("duplicates", grouped(received.duplicates), "events");
         row("out of order", grouped(received.out_of_order), "events");
         row("ghosts", grouped(received.refused_but_read), "events, received though refused");

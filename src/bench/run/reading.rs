@@ -7,10 +7,12 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::boxed;
 use super::tally::Tally;
+use super::{boxed, say_goodbye};
 use crate::bench::latency::{Latencies, Latency};
+use crate::bench::ledger::Received;
 use crate::bench::mark::Mark;
+use crate::bench::stop::Stop;
 use crate::bench::target::Target;
 use crate::{Connection, Error, PartitionProperties, Position, Receiver, ReceiverOptions, clock};
 
@@ -37,6 +39,8 @@ struct Shared {
     /// Earlier ones are of the warm-up.
     warm_up: Duration,
     tally: Tally,
+    /// Ends the round when a reader fails: what it would have read is not known.
+    stop: Stop,
     arrivals: Arc<Mutex<Arrivals>>,
 }
 
@@ -71,9 +75,9 @@ impl Attached {
     }
 
     /// Reads what comes of run `run`, which starts at `start`.
-    pub(super) fn read(self, run: u64, start: Instant, warm_up: Duration, tally: Tally) -> Readers {
+    pub(super) fn read(self, run: u64, start: Instant, warm_up: Duration, tally: Tally, stop: Stop) -> Readers {
         let arrivals = Arrivals { latencies: Latencies::new(), failure: None };
-        let shared = Shared { run, start, warm_up, tally, arrivals: Arc::new(Mutex::new(arrivals)) };
+        let shared = Shared { run, start, warm_up, tally, stop, arrivals: Arc::new(Mutex::new(arrivals)) };
         let mut tasks = JoinSet::new();
         for (partition, receiver) in self.receivers {
             tasks.spawn_on(boxed(read(partition, receiver, shared.clone())), &self.on);
@@ -114,33 +118,58 @@ async fn read(partition: u32, mut receiver: Receiver, shared: Shared) {
             }
             Err(error) => {
                 shared.arrivals().failure.get_or_insert(error);
-                return;
+                return shared.stop.stop();
             }
         }
     }
 }
 
+/// What became of the readers of a round.
+pub(super) struct Found {
+    pub(super) arrival: Option<Latency>,
+    pub(super) received: Option<Received>,
+    /// Why a reader ended.
+    pub(super) failure: Option<Error>,
+}
+
 impl Readers {
-    /// Waits until all that was accepted has come, or nothing has for long; the latencies, and why a reader ended.
-    pub(super) async fn finish(mut self) -> (Option<Latency>, Option<Error>) {
-        let (mut seen, mut last_at) = (None, clock::now());
-        loop {
-            let known = self.shared.tally.with_ledger(|ledger| (ledger.missing(), ledger.seen()));
-            let Some((missing, events)) = known else { break };
-            if seen != Some(events) {
-                (seen, last_at) = (Some(events), clock::now());
-            }
-            let is_over = self.shared.arrivals().failure.is_some();
-            if missing == 0 || is_over || clock::now().saturating_duration_since(last_at) > PATIENCE {
-                break;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
+    /// Waits until all that was accepted has come, or nothing has for long, a reader has failed, or it is to be given up; and
+    /// tells what came.
+    pub(super) async fn finish(mut self) -> Found {
+        let stop = self.shared.stop.clone();
+        let is_complete = tokio::select! {
+            biased;
+            is_complete = self.until_all_has_come() => is_complete,
+            () = stop.given_up() => false,
+        };
         self.tasks.abort_all();
         let connection = self.connection.clone();
         // Its task is there.
-        let _ = self.on.spawn(boxed(async move { connection.close().await })).await;
+        let _ = self.on.spawn(boxed(async move { say_goodbye(&[connection], &stop).await })).await;
         let arrivals = self.shared.arrivals();
-        (arrivals.latencies.summary(), arrivals.failure.clone())
+        Found {
+            arrival: arrivals.latencies.summary(),
+            received: self.shared.tally.with_ledger(|ledger| ledger.received(is_complete)),
+            failure: arrivals.failure.clone(),
+        }
+    }
+
+    /// Whether what has not come by its end is lost; not when a reader failed, who may have left something unread.
+    async fn until_all_has_come(&self) -> bool {
+        let (mut seen, mut last_at) = (None, clock::now());
+        loop {
+            if self.shared.arrivals().failure.is_some() {
+                return false;
+            }
+            let known = self.shared.tally.with_ledger(|ledger| (ledger.missing(), ledger.seen()));
+            let Some((_, events)) = known.filter(|(missing, _)| *missing > 0) else { return true };
+            if seen != Some(events) {
+                (seen, last_at) = (Some(events), clock::now());
+            }
+            if clock::now().saturating_duration_since(last_at) > PATIENCE {
+                return true;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 }

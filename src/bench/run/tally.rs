@@ -30,6 +30,8 @@ pub(super) struct Load {
 #[derive(Clone, Debug)]
 pub(super) struct Tally {
     state: Arc<Mutex<State>>,
+    /// With a lock of its own: readers do not hold up the publisher.
+    ledger: Option<Arc<Mutex<Ledger>>>,
     stop: Stop,
 }
 
@@ -43,7 +45,6 @@ struct State {
     last_landed: Option<Instant>,
     interval: Interval,
     in_flight: u64,
-    ledger: Option<Ledger>,
     /// Of all lanes together.
     window_wait: Duration,
     /// Of all links together.
@@ -116,13 +117,12 @@ impl Tally {
             last_landed: None,
             interval,
             in_flight: 0,
-            ledger,
             window_wait: Duration::ZERO,
             throttled: Duration::ZERO,
             fatal: None,
             failures: Vec::new(),
         };
-        Self { state: Arc::new(Mutex::new(state)), stop }
+        Self { state: Arc::new(Mutex::new(state)), ledger: ledger.map(|ledger| Arc::new(Mutex::new(ledger))), stop }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -137,6 +137,7 @@ impl Tally {
 
     /// A batch that was on its way has ended, `now`.
     pub(super) fn land(&self, load: &Load, outcome: &Result<Accepted, SendError>, sent_at: Instant, now: Instant) {
+        self.note(load, outcome);
         let mut state = self.state();
         state.in_flight -= 1;
         state.end(load, outcome, now);
@@ -150,8 +151,10 @@ impl Tally {
 
     /// A batch could not be handed over.
     pub(super) fn refuse(&self, load: &Load, error: SendError, now: Instant) {
+        let outcome = Err(error);
+        self.note(load, &outcome);
         let mut state = self.state();
-        state.end(load, &Err(error), now);
+        state.end(load, &outcome, now);
         self.stop_if_fatal(&state);
     }
 
@@ -161,6 +164,16 @@ impl Tally {
         state.count(load, |ends| &mut ends.not_sent);
         state.fatal.get_or_insert(SendFailure { outcome: Outcome::NotSent, condition: None, message });
         self.stop_if_fatal(&state);
+    }
+
+    /// Enters a batch's events in the ledger.
+    fn note(&self, load: &Load, outcome: &Result<Accepted, SendError>) {
+        let fate = match outcome {
+            Ok(_) => Fate::Accepted,
+            Err(SendError::Rejected { .. } | SendError::NotSent { .. }) => Fate::Refused,
+            Err(SendError::Unknown { .. }) => Fate::Unknown,
+        };
+        self.with_ledger(|ledger| ledger.end(load.lane, &load.sequences, fate));
     }
 
     fn stop_if_fatal(&self, state: &State) {
@@ -194,7 +207,8 @@ impl Tally {
 
     /// Looks at what was published beside what was read, if somebody reads.
     pub(super) fn with_ledger<T>(&self, look: impl FnOnce(&mut Ledger) -> T) -> Option<T> {
-        self.state().ledger.as_mut().map(look)
+        let ledger = self.ledger.as_ref()?;
+        Some(look(&mut ledger.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     pub(super) fn fatal(&self) -> Option<SendFailure> {
@@ -233,7 +247,6 @@ impl Tally {
             span_secs: span.as_secs_f64(),
             intended: state.intended.summary(),
             sent: state.sent.summary(),
-            received: state.ledger.as_ref().map(Ledger::received),
             throttled_secs: share(state.throttled),
             window_wait_secs: share(state.window_wait),
             ..state.round.clone()
@@ -245,11 +258,6 @@ impl State {
     /// Counts events whose end is `outcome`, and what was missed before them.
     fn end(&mut self, load: &Load, outcome: &Result<Accepted, SendError>, now: Instant) {
         self.miss(&load.missed, now);
-        let fate = match outcome {
-            Ok(_) => Fate::Accepted,
-            Err(SendError::Rejected { .. } | SendError::NotSent { .. }) => Fate::Refused,
-            Err(SendError::Unknown { .. }) => Fate::Unknown,
-        };
         match outcome {
             Ok(_) => self.count(load, |ends| &mut ends.accepted),
             Err(SendError::Rejected { .. }) => self.count(load, |ends| &mut ends.rejected),
@@ -258,9 +266,6 @@ impl State {
         }
         if let Err(error) = outcome {
             self.fail(error);
-        }
-        if let Some(ledger) = &mut self.ledger {
-            ledger.end(load.lane, &load.sequences, fate);
         }
     }
 

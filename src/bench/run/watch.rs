@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinSet;
 
+use super::say_goodbye;
 use super::tally::Tally;
 use crate::bench::report::{Round, Second};
 use crate::bench::stop::Stop;
@@ -128,7 +129,7 @@ impl Watch {
     }
 
     /// The whole round; its connections are closed.
-    pub(super) async fn finish(self, links: u32) -> Round {
+    pub(super) async fn finish(self, links: u32, stop: &Stop) -> Round {
         let (before, last) = (self.before, self.last);
         let round = Round {
             client_cpu_secs: last.cpu_secs_since(&before, 0),
@@ -140,9 +141,7 @@ impl Watch {
             seconds: self.seconds,
             ..self.tally.round(self.measured_from, links)
         };
-        for connection in &self.connections {
-            connection.close().await;
-        }
+        say_goodbye(&self.connections, stop).await;
         round
     }
 }
