@@ -81,7 +81,8 @@ impl Ends {
 /// What one round came to. The warm-up is in none of its figures but `warm_up`, and what is said of readers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Round {
-    /// From the end of the warm-up to the last outcome.
+    /// From the end of the warm-up to the time until which events were offered, at a given rate until which they were due, or to the
+    /// last outcome of any kind: whichever is later.
     pub span_secs: f64,
     /// How its events ended.
     pub ends: Ends,
@@ -115,9 +116,9 @@ pub struct Round {
     pub peak_rss_bytes: Option<u64>,
     /// Times that the hub throttled a link.
     pub throttles: u64,
-    /// How long links rested for it, on average.
+    /// How long links rested for it, on average. The links of a connection that lead to one address count as one.
     pub throttled_secs: f64,
-    /// How long links waited for an outcome, their windows full, on average.
+    /// How long a window was full, and an outcome was waited for, on average.
     pub window_wait_secs: f64,
     /// Batches that found their link without credit.
     pub credit_waits: u64,

@@ -170,7 +170,9 @@ impl Bench {
         };
         let (start, run) = (clock::now(), RandomState::new().hash_one(0_u8));
         let ledger = workload.receive.then(|| Ledger::new(workload.lanes()));
-        let tally = Tally::new(start, ledger, self.stop.clone());
+        let measured_from = start + workload.warm_up;
+        let tally = Tally::new(start, measured_from, ledger, self.stop.clone());
+        let addresses = links.addresses();
         links.tell(&tally);
         let shared = Shared {
             workload: Arc::new(workload.clone()),
@@ -183,7 +185,7 @@ impl Bench {
         };
         let readers =
             attached.map(|attached| attached.read(run, start, workload.warm_up, tally.clone(), self.stop.clone()));
-        let mut watch = Watch::new(&self.target, links.connections, tally.clone(), start + workload.warm_up);
+        let mut watch = Watch::new(&self.target, links.connections, tally.clone(), measured_from);
         let mut lanes = JoinSet::new();
         for (number, senders) in (0..).zip(links.senders) {
             lanes.spawn(boxed(Lane::new(shared.clone(), number, senders).run()));
@@ -193,7 +195,7 @@ impl Bench {
             Some(readers) => readers.finish().await,
             None => Found { arrival: None, received: None, failure: None },
         };
-        let round = Round { arrival, received, ..watch.finish(workload.lanes(), &self.stop).await };
+        let round = Round { arrival, received, ..watch.finish((workload.lanes(), addresses), &self.stop).await };
         Ok((round, self.why_early(&tally, failure)))
     }
 
@@ -243,8 +245,8 @@ impl Links {
     async fn open(target: &Target, workload: &Workload) -> Result<Self, Error> {
         let listener = Arc::<OnceLock<Tally>>::default();
         let mut links = Self { connections: Vec::new(), senders: Vec::new(), listener };
-        for _ in 0..workload.connections {
-            let connection = target.open(links.options(target, workload)).await?;
+        for number in 0..workload.connections {
+            let connection = target.open(links.options(target, workload, number)).await?;
             links.connections.push(connection.clone());
             for _ in 0..workload.links {
                 links.senders.push(senders(&connection, target.event_hub(), &workload.route).await?);
@@ -253,15 +255,21 @@ impl Links {
         Ok(links)
     }
 
-    /// The window is the lanes' own: the connection's is never the first that is full.
-    fn options(&self, target: &Target, workload: &Workload) -> Options {
+    /// Of the connection with number `number`. The window is the lanes' own: the connection's is never the first that is full.
+    fn options(&self, target: &Target, workload: &Workload, number: u32) -> Options {
         let listener = Arc::clone(&self.listener);
         let batches = workload.window() * workload.links as usize;
         target.options().max_in_flight_batches(batches).max_in_flight_bytes(usize::MAX).on_event(move |event| {
             if let Some(tally) = listener.get() {
-                tally.hear(event);
+                tally.hear(number, event, clock::now());
             }
         })
+    }
+
+    /// Where links lead, counted for each connection.
+    fn addresses(&self) -> u32 {
+        let of_a_link = self.senders.first().map_or(0, Vec::len);
+        (self.connections.len() * of_a_link) as u32
     }
 
     fn tell(&self, tally: &Tally) {

@@ -152,6 +152,50 @@ async fn it_stops_when_it_is_told_with_the_report_so_far() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_packed_ahead_does_not_leave_before_it_is_due_when_it_is_stopped() {
+    let emulator = hub().round_trip_time(Duration::from_millis(40)).build().expect("it can be built");
+    let mut bench = Bench::new(target(&emulator), "an emulator");
+    let stop = bench.stop();
+    let workload = Workload {
+        rate: "1000/s".parse().ok(),
+        duration: Some(Duration::from_secs(10)),
+        linger: Some(Duration::from_millis(400)),
+        ..workload()
+    };
+    // At 1.0 s, while a batch forms from 0.8 s to 1.2 s.
+    let report = bench.run(&workload, |_| stop.stop()).await.expect("it runs");
+    let round = &report.rounds[0];
+    assert!((1_200..=1_201).contains(&round.ends.accepted), "{:?}", round.ends);
+    assert!(round.span_secs > 1.23, "{}", round.span_secs);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rate_is_over_the_time_in_which_events_were_due() {
+    for (ends, connections) in [
+        (Workload { duration: Some(Duration::from_secs(10)), ..workload() }, 1),
+        (Workload { events: Some(10_000), ..workload() }, 1),
+        (Workload { events: Some(10_000), ..workload() }, 4),
+    ] {
+        let emulator = hub().build().expect("it can be built");
+        let workload = Workload { rate: "1000/s".parse().ok(), warm_up: Duration::from_secs(1), connections, ..ends };
+        let round = round(&emulator, &workload).await;
+        assert_eq!((round.ends.accepted, round.throughput_units()), (10_000, 1), "{}", round.span_secs);
+        assert!((10.0..10.01).contains(&round.span_secs), "{}", round.span_secs);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stall_to_the_end_is_in_the_rate() {
+    // Five of ten seconds; what is under way is given up some time later.
+    let stall = Fault::silence().starting_in(Duration::from_secs(5));
+    let emulator = hub().fault(stall).build().expect("it can be built");
+    let round = round(&emulator, &paced()).await;
+    assert!((490..=510).contains(&round.ends.accepted), "{:?}", round.ends);
+    assert!(round.events_per_sec() <= 51.0 && round.span_secs >= 10.0, "{} s", round.span_secs);
+    assert_eq!(round.ends.offered + round.missed, 1_000);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_hub_that_falls_silent_is_given_up_on_request() {
     let emulator = hub().fault(Fault::silence().starting_in(Duration::from_secs(1))).build().expect("it can be built");
     let mut bench = Bench::new(target(&emulator), "an emulator");
@@ -192,6 +236,8 @@ async fn throttling_and_missing_credit_are_told() {
     let workload = Workload { rate: "2000/s".parse().ok(), duration: Some(Duration::from_secs(8)), ..workload() };
     let throttled = round(&emulator, &workload).await;
     assert!(throttled.throttles > 0 && throttled.throttled_secs > 0.0, "{throttled:?}");
+    // A link cannot rest for longer than there is time, however many of its batches are refused together.
+    assert!(throttled.throttled_secs <= throttled.span_secs + 4.0, "{throttled:?}");
     let ends = throttled.ends;
     assert_eq!(ends.accepted + ends.rejected + ends.not_sent + ends.unknown, ends.offered);
     assert!(ends.accepted <= 9_100, "{ends:?}");

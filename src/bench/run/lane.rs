@@ -153,6 +153,8 @@ impl Lane {
         if self.pacer.is_some() {
             self.until_due(Some(self.looked)).await;
         }
+        let offered_until = self.offered_until();
+        self.shared.tally.offer_until(offered_until);
         while let Some(route) = self.open.any() {
             self.depart(route).await;
         }
@@ -160,6 +162,22 @@ impl Lane {
             self.land(landed);
         }
         self.shared.tally.miss(&self.missed, clock::now());
+    }
+
+    /// Until when it had events to offer. At a given rate that is the time of the event behind its last one, or the end.
+    fn offered_until(&mut self) -> Instant {
+        let (now, start) = (clock::now(), self.shared.start);
+        let is_all_offered = self.left == Some(0) || self.bytes_left == Some(0);
+        let until = match (&mut self.pacer, self.end) {
+            (Some(pacer), _) if is_all_offered => {
+                let gap = pacer.next(0).map_or(Duration::ZERO, |next| next.saturating_sub(self.looked));
+                // Lanes take turns: the next one is another's.
+                start + self.looked + gap / self.shared.workload.lanes()
+            }
+            (Some(_), Some(end)) => start + self.shared.workload.warm_up + end,
+            _ => now,
+        };
+        if self.shared.stop.is_stopped() { until.min(now) } else { until }
     }
 
     async fn miss(&mut self, due: Duration) {
@@ -239,27 +257,34 @@ impl Lane {
         !self.shared.stop.is_stopped()
     }
 
-    /// Waits until an event is due, where events are: what it makes leave does not leave before.
+    /// Waits until an event is due, where events are: what it makes leave does not leave before, not even when it is stopped, or
+    /// it would be measured as faster than it is.
     async fn until_due(&mut self, due: Option<Duration>) {
-        if let Some(due) = due {
-            // Once it is stopped, nothing has to wait.
-            self.wait_until(self.shared.start + due).await;
+        let Some(due) = due else { return };
+        let (at, stop) = (self.shared.start + due, self.shared.stop.clone());
+        tokio::select! {
+            biased;
+            () = stop.given_up() => {}
+            () = self.wait(at) => {}
         }
     }
 
-    /// Waits until `at`, and books the outcomes that come in between; whether it goes on.
+    /// Waits until `at`; whether it goes on.
     async fn wait_until(&mut self, at: Instant) -> bool {
-        loop {
-            self.land_ready();
-            if self.shared.stop.is_stopped() {
-                return false;
-            }
-            if clock::now() >= at {
-                return true;
-            }
+        let stop = self.shared.stop.clone();
+        tokio::select! {
+            biased;
+            () = stop.stopped() => false,
+            () = self.wait(at) => !stop.is_stopped(),
+        }
+    }
+
+    /// Waits until `at`, and books the outcomes that come in between.
+    async fn wait(&mut self, at: Instant) {
+        self.land_ready();
+        while clock::now() < at {
             tokio::select! {
                 biased;
-                () = self.shared.stop.stopped() => return false,
                 Some(landed) = self.in_flight.next(), if !self.in_flight.is_empty() => self.land(landed),
                 () = self.shared.alarm.at(at) => {}
             }
@@ -415,11 +440,12 @@ impl Lane {
             return;
         }
         self.until_room(self.shared.workload.window()).await;
+        let sent_at = clock::now();
         let enqueued = self.sender(route).enqueue(batch).await;
         match enqueued {
             Ok(ticket) => {
                 self.shared.tally.take_off();
-                self.in_flight.push(InFlight { ticket, load: Some(load), sent_at: clock::now() });
+                self.in_flight.push(InFlight { ticket, load: Some(load), sent_at });
             }
             Err(error) => self.shared.tally.refuse(&load, error, clock::now()),
         }
@@ -436,7 +462,7 @@ impl Lane {
         {
             self.land(landed);
         }
-        self.shared.tally.wait_for_window(clock::now().saturating_duration_since(began));
+        self.shared.tally.wait_for_window(began, clock::now());
     }
 
     /// Books every outcome that is there, without waiting.

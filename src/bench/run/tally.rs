@@ -1,5 +1,6 @@
 //! What is counted while a round runs, by everybody who has part in it.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -39,16 +40,21 @@ pub(super) struct Tally {
 struct State {
     /// When events begin to be due.
     start: Instant,
+    /// The end of the warm-up.
+    measured_from: Instant,
     round: Round,
     intended: Latencies,
     sent: Latencies,
-    last_landed: Option<Instant>,
+    /// Until when events were offered, or the last outcome of any kind.
+    ends_at: Option<Instant>,
     interval: Interval,
     in_flight: u64,
     /// Of all lanes together.
     window_wait: Duration,
-    /// Of all links together.
+    /// Of all links together. Those of a connection to one address are one: nobody says which of them it is.
     throttled: Duration,
+    /// Until when each rests, by its connection's number and its address.
+    throttled_until: HashMap<(u32, String), Instant>,
     /// What ends the round, and would end every other.
     fatal: Option<SendFailure>,
     failures: Vec<SendFailure>,
@@ -106,19 +112,22 @@ impl SendFailure {
 }
 
 impl Tally {
-    /// Stops the round by `stop` once nothing more can be accepted.
-    pub(super) fn new(start: Instant, ledger: Option<Ledger>, stop: Stop) -> Self {
+    /// Events begin to be due at `start`, and to be measured at `measured_from`. Stops the round by `stop` once nothing more can
+    /// be accepted.
+    pub(super) fn new(start: Instant, measured_from: Instant, ledger: Option<Ledger>, stop: Stop) -> Self {
         let interval = Interval { second: Second::default(), latencies: Latencies::new() };
         let state = State {
             start,
+            measured_from,
             round: Round::default(),
             intended: Latencies::new(),
             sent: Latencies::new(),
-            last_landed: None,
+            ends_at: None,
             interval,
             in_flight: 0,
             window_wait: Duration::ZERO,
             throttled: Duration::ZERO,
+            throttled_until: HashMap::new(),
             fatal: None,
             failures: Vec::new(),
         };
@@ -187,20 +196,29 @@ impl Tally {
         self.state().miss(missed, now);
     }
 
-    pub(super) fn wait_for_window(&self, span: Duration) {
-        self.state().window_wait += span;
+    /// A lane waited from `began` to `now` for an outcome.
+    pub(super) fn wait_for_window(&self, began: Instant, now: Instant) {
+        let mut state = self.state();
+        let began = began.max(state.measured_from);
+        state.window_wait += now.saturating_duration_since(began);
     }
 
-    /// What happens to a connection, as far as it is counted.
-    pub(super) fn hear(&self, event: &ConnectionEvent) {
+    /// A lane had events to offer until `at`.
+    pub(super) fn offer_until(&self, at: Instant) {
+        self.state().last_until(at);
+    }
+
+    /// What happens to the connection with number `connection`, as far as it is counted: the warm-up is not.
+    pub(super) fn hear(&self, connection: u32, event: &ConnectionEvent, now: Instant) {
         let mut state = self.state();
+        let is_measured = u64::from(now >= state.measured_from);
         match event {
-            ConnectionEvent::Throttled { wait, .. } => {
-                state.round.throttles += 1;
-                state.interval.second.throttles += 1;
-                state.throttled += *wait;
+            ConnectionEvent::Throttled { address, wait, .. } => {
+                state.round.throttles += is_measured;
+                state.interval.second.throttles += is_measured;
+                state.rest((connection, address.clone()), now, *wait);
             }
-            ConnectionEvent::Lost { is_idle: false, .. } => state.round.losses += 1,
+            ConnectionEvent::Lost { is_idle: false, .. } => state.round.losses += is_measured,
             _ => {}
         }
     }
@@ -238,17 +256,17 @@ impl Tally {
         second
     }
 
-    /// The whole, for `links` links. `measured_from` is the end of the warm-up.
-    pub(super) fn round(&self, measured_from: Instant, links: u32) -> Round {
+    /// The whole, of `lanes` lanes whose links lead to so many `addresses`, counted for each connection.
+    pub(super) fn round(&self, lanes: u32, addresses: u32) -> Round {
         let state = self.state();
-        let share = |span: Duration| span.as_secs_f64() / f64::from(links.max(1));
-        let span = state.last_landed.map(|at| at.saturating_duration_since(measured_from)).unwrap_or_default();
+        let share = |span: Duration, of: u32| span.as_secs_f64() / f64::from(of.max(1));
+        let span = state.ends_at.map(|at| at.saturating_duration_since(state.measured_from)).unwrap_or_default();
         Round {
             span_secs: span.as_secs_f64(),
             intended: state.intended.summary(),
             sent: state.sent.summary(),
-            throttled_secs: share(state.throttled),
-            window_wait_secs: share(state.window_wait),
+            throttled_secs: share(state.throttled, addresses),
+            window_wait_secs: share(state.window_wait, lanes),
             ..state.round.clone()
         }
     }
@@ -258,6 +276,9 @@ impl State {
     /// Counts events whose end is `outcome`, and what was missed before them.
     fn end(&mut self, load: &Load, outcome: &Result<Accepted, SendError>, now: Instant) {
         self.miss(&load.missed, now);
+        if load.is_measured {
+            self.last_until(now);
+        }
         match outcome {
             Ok(_) => self.count(load, |ends| &mut ends.accepted),
             Err(SendError::Rejected { .. }) => self.count(load, |ends| &mut ends.rejected),
@@ -265,8 +286,21 @@ impl State {
             Err(SendError::Unknown { .. }) => self.count(load, |ends| &mut ends.unknown),
         }
         if let Err(error) = outcome {
+            self.interval.second.failed += if load.is_measured { load.events } else { 0 };
             self.fail(error);
         }
+    }
+
+    fn last_until(&mut self, at: Instant) {
+        self.ends_at = Some(self.ends_at.map_or(at, |last| last.max(at)));
+    }
+
+    /// A link rests for `wait` from `now` on: what it rests already is not counted again.
+    fn rest(&mut self, link: (u32, String), now: Instant, wait: Duration) {
+        let until = now + wait;
+        let counted_to = self.throttled_until.entry(link).or_insert(self.measured_from);
+        self.throttled += until.saturating_duration_since(now.max(*counted_to));
+        *counted_to = until.max(*counted_to);
     }
 
     fn count(&mut self, load: &Load, end: impl Fn(&mut Ends) -> &mut u64) {
@@ -277,7 +311,6 @@ impl State {
 
     fn fail(&mut self, error: &SendError) {
         let failure = SendFailure::of(error);
-        self.interval.second.failed += error.batch().len() as u64;
         // What may be stored says nothing of the next; what is refused for good does.
         if !error.is_retryable() && failure.outcome != Outcome::Unknown {
             self.fatal.get_or_insert_with(|| failure.clone());
@@ -288,7 +321,6 @@ impl State {
     }
 
     fn accept(&mut self, load: &Load, message_len: usize, sent_at: Instant, now: Instant) {
-        self.last_landed = Some(self.last_landed.map_or(now, |last| last.max(now)));
         self.round.batches += 1;
         self.round.body_bytes += load.body_bytes;
         self.round.billed_events += load.billed_events;
@@ -327,7 +359,7 @@ mod tests {
     use crate::{Batch, Error, clock};
 
     fn tally() -> Tally {
-        Tally::new(clock::now(), None, Stop::default())
+        Tally::new(clock::now(), clock::now(), None, Stop::default())
     }
 
     /// An event of a second before which three were missed.
@@ -353,7 +385,7 @@ mod tests {
             let text = error.to_string();
             tally.take_off();
             tally.land(&load(), &Err(error), now, now);
-            let round = tally.round(now, 1);
+            let round = tally.round(1, 1);
             assert_eq!((round.missed, round.ends.failed()), (3, 1), "{text}");
             assert_eq!(round.intended.map(|latency| latency.count), Some(3), "{text}");
             assert_eq!(tally.take_second().missed, 3, "{text}");
@@ -361,7 +393,54 @@ mod tests {
         for error in failed() {
             let (tally, now) = (tally(), clock::now());
             tally.refuse(&load(), error, now);
-            assert_eq!(tally.round(now, 1).missed, 3);
+            assert_eq!(tally.round(1, 1).missed, 3);
         }
+    }
+
+    fn throttled(address: &str, wait_secs: u64) -> ConnectionEvent {
+        let (condition, description) = ("com.microsoft:server-busy".to_owned(), String::new());
+        let address = address.to_owned();
+        ConnectionEvent::Throttled { address, condition, description, wait: Duration::from_secs(wait_secs) }
+    }
+
+    #[test]
+    fn a_window_that_is_refused_together_rests_once() {
+        let (tally, start) = (tally(), clock::now());
+        let at = |secs| start + Duration::from_secs(secs);
+        (0..16).for_each(|_| tally.hear(0, &throttled("hub", 4), at(1)));
+        // A second more, and another link beside it.
+        tally.hear(0, &throttled("hub", 2), at(4));
+        tally.hear(1, &throttled("hub", 3), at(4));
+        let round = tally.round(2, 2);
+        assert_eq!((round.throttles, round.throttled_secs), (18, 4.0));
+    }
+
+    #[test]
+    fn the_warm_up_is_in_no_figure_but_its_own() {
+        let start = clock::now();
+        let at = |secs| start + Duration::from_secs(secs);
+        let tally = Tally::new(start, at(10), None, Stop::default());
+        tally.hear(0, &throttled("hub", 4), at(8));
+        tally.wait_for_window(at(5), at(9));
+        tally.wait_for_window(at(9), at(11));
+        let [error, ..] = failed();
+        tally.refuse(&Load { events: 7, ..Load::default() }, error, at(9));
+        let (round, second) = (tally.round(1, 1), tally.take_second());
+        assert_eq!((round.warm_up.rejected, round.ends, second), (7, Ends::default(), Second::default()));
+        // What is beyond its end counts: the link rests until 12 s.
+        assert_eq!((round.throttles, round.throttled_secs, round.window_wait_secs), (0, 2.0, 1.0));
+    }
+
+    #[test]
+    fn a_stall_at_the_end_is_in_the_span() {
+        let start = clock::now();
+        let tally = Tally::new(start, start + Duration::from_secs(1), None, Stop::default());
+        let [_, _, unknown] = failed();
+        tally.offer_until(start + Duration::from_secs(11));
+        tally.refuse(&load(), unknown, start + Duration::from_secs(5));
+        assert_eq!(tally.round(1, 1).span_secs, 10.0);
+        let [_, _, unknown] = failed();
+        tally.refuse(&load(), unknown, start + Duration::from_secs(13));
+        assert_eq!(tally.round(1, 1).span_secs, 12.0);
     }
 }

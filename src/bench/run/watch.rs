@@ -129,7 +129,7 @@ impl Watch {
     }
 
     /// The whole round; its connections are closed.
-    pub(super) async fn finish(self, links: u32, stop: &Stop) -> Round {
+    pub(super) async fn finish(self, (lanes, addresses): (u32, u32), stop: &Stop) -> Round {
         let (before, last) = (self.before, self.last);
         let round = Round {
             client_cpu_secs: last.cpu_secs_since(&before, 0),
@@ -139,7 +139,7 @@ impl Watch {
             credit_waits: last.credit_waits - before.credit_waits,
             resent: last.resent - before.resent,
             seconds: self.seconds,
-            ..self.tally.round(self.measured_from, links)
+            ..self.tally.round(lanes, addresses)
         };
         say_goodbye(&self.connections, stop).await;
         round
