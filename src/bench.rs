@@ -32,6 +32,8 @@ pub use limits::{Held, Limit};
 pub(crate) use report::command;
 pub use report::{Column, Ends, Figure, Rank, Report, ReportError, Round, Second};
 pub use run::{Bench, BenchError, Outcome, SendFailure};
+#[cfg(feature = "cli")]
+pub(crate) use search::amount;
 pub use search::{Search, Step};
 pub use stop::Stop;
 pub use target::Target;

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::compare::{Change, Verdict};
 use super::report::{Figure, Report};
-use super::workload::{TextError, positive_or_zero};
+use super::workload::{TextError, held_as_text, positive_or_zero};
 
 /// A condition that must not come true.
 ///
@@ -19,7 +21,8 @@ use super::workload::{TextError, positive_or_zero};
 /// assert!(!"sent.p99.9>=1.5s".parse::<Limit>()?.is_relative());
 /// # Ok::<(), hubwire::bench::TextError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Limit {
     figure: Figure,
     order: Order,
@@ -27,6 +30,8 @@ pub struct Limit {
     /// As it was given.
     text: String,
 }
+
+held_as_text!(Limit);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {

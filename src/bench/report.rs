@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use super::latency::Latency;
 use super::ledger::Received;
+use super::limits::Limit;
 use super::search::Step;
 use super::usage::Machine;
-use super::workload::Workload;
+use super::workload::{Workload, quoted};
 pub use figure::{Column, Figure, Rank};
 
 /// The form of a saved report. A later one may not read.
@@ -47,6 +48,10 @@ pub struct Report {
     pub workload: Workload,
     /// The rounds, in the order they were run.
     pub rounds: Vec<Round>,
+    /// What broke a rate, if a maximum was looked for: the workload is where that began, and the rounds are those of the highest
+    /// rate that held, or of the first if none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search_limits: Option<Vec<Limit>>,
     /// The rates that were tried, if a maximum was looked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub search: Vec<Step>,
@@ -222,10 +227,15 @@ impl Round {
     }
 }
 
-/// How a workload is run on the command line.
-pub(crate) fn command(target_options: &str, workload: &Workload) -> String {
+/// How a workload is run on the command line, or its maximum looked for under limits.
+pub(crate) fn command(target_options: &str, workload: &Workload, search_limits: Option<&[Limit]>) -> String {
     let blank = if target_options.is_empty() { "" } else { " " };
-    format!("hubwire bench {target_options}{blank}{workload}")
+    let mut text = format!("hubwire bench {target_options}{blank}{workload}");
+    if let Some(limits) = search_limits {
+        text.push_str(" --find-max");
+        limits.iter().for_each(|limit| text += &format!(" --limit {}", quoted(&limit.to_string())));
+    }
+    text
 }
 
 fn per(amount: f64, of: f64) -> f64 {
@@ -264,6 +274,7 @@ impl Report {
             event_hub: event_hub.to_owned(),
             workload: workload.clone(),
             rounds: Vec::new(),
+            search_limits: None,
             search: Vec::new(),
             ended_early: None,
         }
@@ -272,7 +283,7 @@ impl Report {
     /// The command that repeats it.
     #[must_use]
     pub fn command(&self) -> String {
-        command(&self.target_options, &self.workload)
+        command(&self.target_options, &self.workload, self.search_limits.as_deref())
     }
 
     /// As JSON, one object.

@@ -53,6 +53,18 @@ pub enum BenchError {
     Stopped,
 }
 
+const STOPPED: &str = "it was stopped";
+
+impl BenchError {
+    /// Why what had begun went no further.
+    pub(super) fn why_early(&self) -> String {
+        match self {
+            Self::Stopped => STOPPED.to_owned(),
+            other => other.to_string(),
+        }
+    }
+}
+
 /// Runs workloads against a target.
 #[derive(Debug)]
 pub struct Bench {
@@ -62,7 +74,7 @@ pub struct Bench {
     stop: Stop,
     alarm: Alarm,
     failures: Vec<SendFailure>,
-    reader_failure: Option<Error>,
+    interruption: Option<Error>,
 }
 
 impl Bench {
@@ -90,7 +102,7 @@ impl Bench {
         let (description, stop) = (description.into(), Stop::default());
         let target_options = String::new();
         let failures = Vec::new();
-        Self { target, description, target_options, stop, alarm: Alarm::Coarse, failures, reader_failure: None }
+        Self { target, description, target_options, stop, alarm: Alarm::Coarse, failures, interruption: None }
     }
 
     /// Has reports say which options of `hubwire bench` lead to the target.
@@ -120,9 +132,17 @@ impl Bench {
         &self.failures
     }
 
-    /// Why a reader ended, if one did: the first, in all that was run. What it did not read is not known, and the run ends.
-    pub fn reader_failure(&self) -> Option<&Error> {
-        self.reader_failure.as_ref()
+    /// What ended what was run before its time, beside what became of events: a reader that failed, or a round whose
+    /// connections could not be made.
+    pub fn interruption(&self) -> Option<&Error> {
+        self.interruption.as_ref()
+    }
+
+    /// Keeps what ended a run that has something to report.
+    pub(super) fn interrupted_by(&mut self, error: BenchError) {
+        if let BenchError::Connect(error) = error {
+            self.interruption.get_or_insert(error);
+        }
     }
 
     /// Runs the rounds of `workload`. `on_second` is told how it goes, each second.
@@ -147,7 +167,10 @@ impl Bench {
                     report.ended_early = ended_early;
                 }
                 Err(error) if number == 0 => return Err(error),
-                Err(error) => report.ended_early = Some(error.to_string()),
+                Err(error) => {
+                    report.ended_early = Some(error.why_early());
+                    self.interrupted_by(error);
+                }
             }
             if report.ended_early.is_some() {
                 break;
@@ -217,8 +240,8 @@ impl Bench {
             }
         }
         let of_reader = reader_failure.as_ref().map(|error| format!("a reader ended: {error}"));
-        self.reader_failure = self.reader_failure.take().or(reader_failure);
-        let stopped = self.stop.is_stopped().then(|| "it was stopped".to_owned());
+        self.interruption = self.interruption.take().or(reader_failure);
+        let stopped = self.stop.is_stopped().then(|| STOPPED.to_owned());
         fatal.map(|failure| failure.message).or(of_reader).or(stopped)
     }
 }

@@ -5,13 +5,17 @@ use std::fmt::Write;
 use serde::{Deserialize, Serialize};
 
 use super::report::text::{decimals, grouped, millis};
+use super::workload::Unit;
 
 /// A rate that was tried.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
-    /// Events a second that were asked for.
+    /// What the rates count.
+    #[serde(default)]
+    pub unit: Unit,
+    /// So much a second was asked for.
     pub rate: f64,
-    /// Events a second that were accepted.
+    /// So much a second was accepted.
     pub accepted_per_sec: f64,
     /// 99 % of the events took no longer, from the time they were due.
     pub p99_us: f64,
@@ -22,6 +26,7 @@ pub struct Step {
 /// Rises by a half until a limit is broken, then halves the gap until it is narrow.
 #[derive(Clone, Debug)]
 pub struct Search {
+    first: f64,
     next: f64,
     good: Option<f64>,
     bad: Option<f64>,
@@ -29,22 +34,22 @@ pub struct Search {
     width: f64,
 }
 
-/// Far beyond what a machine can offer.
-const MAX_RATE: f64 = 1e9;
+/// Far beyond what a machine can offer, in events or in bytes.
+const MAX_RATE: f64 = 1e12;
 
 impl Search {
-    /// Begins at `rate` events a second. It is over when good and bad are within `width`, a share such as 0.05.
+    /// Begins at `rate` a second, which is tried whatever it is. It is over when good and bad are within `width`, a share such as 0.05.
     #[must_use]
     pub fn from(rate: f64, width: f64) -> Self {
-        Self { next: rate, good: None, bad: None, width }
+        Self { first: rate, next: rate, good: None, bad: None, width }
     }
 
     /// The rate to try next; `None` when it is over.
     #[must_use]
     pub fn rate(&self) -> Option<f64> {
         let is_narrow = self.good.zip(self.bad).is_some_and(|(good, bad)| bad - good <= self.width * good);
-        let is_hopeless = self.good.is_none() && self.next < 1.0;
-        (!is_narrow && !is_hopeless && self.next <= MAX_RATE).then_some(self.next)
+        let is_hopeless = self.good.is_none() && self.next < self.first.min(1.0);
+        (!is_narrow && !is_hopeless && self.next <= self.first.max(MAX_RATE)).then_some(self.next)
     }
 
     /// What came of the rate that was next.
@@ -71,13 +76,20 @@ impl Search {
 
 /// The steps, and where the knee is.
 pub(super) fn table(steps: &[Step]) -> String {
-    let mut text = format!("{:>14}{:>18}{:>12}  {}", "asked, ev/s", "accepted, ev/s", "p99, ms", "limit");
+    let unit = steps.first().map_or(Unit::Events, |step| step.unit);
+    let mut text = format!(
+        "{:>18}{:>20}{:>12}  {}",
+        format!("asked, {}", unit.per_sec()),
+        format!("accepted, {}", unit.per_sec()),
+        "p99, ms",
+        "limit"
+    );
     for step in steps {
         let _ = write!(
             text,
-            "\n{:>14}{:>18}{:>12}  {}",
-            grouped(step.rate.round() as u64),
-            grouped(step.accepted_per_sec.round() as u64),
+            "\n{:>18}{:>20}{:>12}  {}",
+            amount(step.rate),
+            amount(step.accepted_per_sec),
             millis(step.p99_us),
             step.broken.as_deref().unwrap_or("held"),
         );
@@ -85,11 +97,16 @@ pub(super) fn table(steps: &[Step]) -> String {
     let held = |step: &&Step| step.broken.is_none();
     match steps.iter().filter(held).map(|step| step.rate).max_by(f64::total_cmp) {
         Some(knee) => {
-            let _ = write!(text, "\nthe knee is at {} events/s", decimals(knee, 0));
+            let _ = write!(text, "\nthe knee is at {} {}: the figures below are its own", amount(knee), unit.per_sec());
         }
-        None => text.push_str("\nno rate held the limit"),
+        None => text.push_str("\nno rate held the limits: the figures below are those of the first"),
     }
     text
+}
+
+/// A rate: whole, unless it is small.
+pub(crate) fn amount(rate: f64) -> String {
+    if rate < 100.0 { decimals(rate, 2) } else { grouped(rate.round() as u64) }
 }
 
 #[cfg(test)]
@@ -118,6 +135,16 @@ mod tests {
             search.tell(false);
         }
         assert_eq!(search.knee(), None);
+    }
+
+    #[test]
+    fn the_first_rate_is_tried_however_low_or_high_it_is() {
+        for rate in [0.5, 1e-3, 1e13] {
+            let mut search = Search::from(rate, 0.05);
+            assert_eq!(search.rate(), Some(rate));
+            search.tell(false);
+            assert_eq!(search.rate(), (rate > 1.0).then_some(rate / 2.0));
+        }
     }
 
     proptest! {

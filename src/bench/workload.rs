@@ -18,7 +18,7 @@ pub use sizes::Sizes;
 pub(super) use sizes::size;
 pub use text::TextError;
 use text::of_bytes;
-pub(super) use text::positive_or_zero;
+pub(super) use text::{held_as_text, positive_or_zero};
 
 /// Batches without an outcome on a link, unless it is said.
 const DEFAULT_IN_FLIGHT: u32 = 16;
@@ -242,7 +242,7 @@ impl fmt::Display for Span {
 }
 
 /// A word that a shell leaves as it is.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "=-_.,:/".contains(c);
     if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }

@@ -12,7 +12,9 @@ use super::report::interrupted;
 use super::signal::Signals;
 use super::trace::Trace;
 use super::{output, shown};
-use crate::bench::{Bench, BenchError, Comparison, Held, Limit, Outcome, Report, Step, Stop, Workload, command};
+use crate::bench::{
+    Bench, BenchError, Comparison, Held, Limit, Outcome, Report, Step, Stop, Workload, amount, command,
+};
 use building::Ground;
 use live::Live;
 
@@ -33,7 +35,8 @@ async fn bench(args: &BenchArgs) -> Result<Vec<Failure>, Failure> {
     let baseline = args.judged.baseline.as_deref().map(read).transpose()?;
     check(&args.judged, baseline.is_some(), &args.told.saves)?;
     if args.told.dry_run {
-        say(&command(&building::options(&args.against), &workload));
+        let limits = args.judged.find_max.then(|| max_limits(&args.judged));
+        say(&command(&building::options(&args.against), &workload, limits.as_deref()));
         return Ok(Vec::new());
     }
     let trace = Trace::start(&args.trace)?;
@@ -87,7 +90,7 @@ async fn measure(args: &BenchArgs, bench: &mut Bench, workload: &Workload, live:
         true => {
             let on_step = |step: &Step| {
                 let outcome = step.broken.as_deref().unwrap_or("held");
-                live.say(&format!("{:.0} events/s: {outcome}", step.rate));
+                live.say(&format!("{} {}: {outcome}", amount(step.rate), step.unit.per_sec()));
             };
             bench.find_max(workload, &max_limits(&args.judged), |second| live.tell(second), on_step).await
         }
@@ -177,7 +180,9 @@ fn read(path: &Path) -> Result<Report, Failure> {
 /// Why events were not accepted, in the words and with the exit codes of `send`.
 fn of_run(bench: &Bench, report: &Report) -> Vec<Failure> {
     let mut failures: Vec<Failure> = Vec::new();
-    for failure in bench.failures() {
+    // To find what is too much, something has to be.
+    let has_found = report.ended_early.is_none() && report.search.iter().any(|step| step.broken.is_none());
+    for failure in bench.failures().iter().filter(|_| !has_found) {
         let kind = match failure.outcome {
             Outcome::Rejected => Kind::Rejected,
             Outcome::NotSent => Kind::Unreachable,
@@ -185,7 +190,7 @@ fn of_run(bench: &Bench, report: &Report) -> Vec<Failure> {
         };
         failures.push(Failure::new(kind, failure.message.clone()));
     }
-    failures.extend(bench.reader_failure().map(Failure::of_error));
+    failures.extend(bench.interruption().map(Failure::of_error));
     let lost = report.rounds.iter().filter_map(|round| round.received?.lost).find(|lost| *lost > 0);
     if let Some(lost) = lost {
         failures.push(Failure::new(Kind::UnknownOutcome, format!("{lost} events were accepted and did not arrive")));

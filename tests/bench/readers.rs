@@ -51,7 +51,7 @@ async fn a_reader_that_fails_ends_the_run_and_what_it_left_unread_is_not_called_
     let mut bench = Bench::new(target(&emulator), "an emulator");
     let report = bench.run(&read(), |_| {}).await.expect("it runs");
     assert!(report.ended_early.as_deref().is_some_and(|cause| cause.starts_with("a reader ended: ")), "{report:?}");
-    assert!(bench.reader_failure().is_some_and(|error| error.condition() == Some("amqp:connection:forced")));
+    assert!(bench.interruption().is_some_and(|error| error.condition() == Some("amqp:connection:forced")));
     let round = &report.rounds[0];
     // Four seconds were asked for.
     assert!((450..=600).contains(&round.ends.accepted), "{:?}", round.ends);

@@ -177,7 +177,28 @@ fn a_search_tells_every_rate_that_it_tried() {
     let steps = steps.as_array().unwrap();
     assert_eq!(steps.iter().map(|step| step["rate"].as_f64().unwrap()).collect::<Vec<_>>(), [4.0, 2.0, 1.0]);
     assert!(steps.iter().all(|step| step["broken"].as_str().unwrap().starts_with("p99<1h: p99 is ")), "{steps:?}");
-    assert!(run.stderr.contains("2 events/s: p99<1h"), "{run:?}");
+    assert!(run.stderr.contains("2.00 events/s: p99<1h"), "{run:?}");
+    // What repeats it is in the report, and told without running it.
+    let search = "--rate 4/s --duration 300ms --warm-up 0s --seed 1 --find-max --limit 'p99<1h'";
+    assert_eq!(run.json()["search_limits"], serde_json::json!(["p99<1h"]));
+    assert_eq!(run.json()["workload"]["rate"], "4/s");
+    let text = bench(&[&args[..], &["--quiet"]].concat());
+    assert!(text.stdout.lines().next().is_some_and(|line| line.ends_with(search)), "{text:?}");
+    let dry = bench(&[&args[..], &["--dry-run"]].concat());
+    assert!(dry.stdout.trim_end().ends_with(search), "{dry:?}");
+}
+
+#[test]
+fn a_search_that_found_its_knee_is_no_failure_though_it_had_to_break_something() {
+    // More than the unit takes is refused, and not sent again.
+    let args = ["--emulator", "--throughput-units", "1", "--retries", "0", "--batch-events", "1", "--find-max"];
+    let pace = ["--rate", "500/s", "--duration", "3s", "--warm-up", "0s", "--limit", "errors>0%"];
+    let run = bench(&[&args[..], &pace, &["--output", "json", "--quiet"]].concat());
+    let report = run.json();
+    let steps = report["search"].as_array().unwrap();
+    assert!(steps.iter().any(|step| step["broken"].is_null()), "{steps:?}");
+    assert!(steps.iter().any(|step| step["broken"].as_str().is_some_and(|why| why.contains("errors"))), "{steps:?}");
+    assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{steps:?}");
 }
 
 #[cfg(unix)]

@@ -131,7 +131,7 @@ async fn of_the_bench(emulator: &Emulator) -> Shown {
     let latency = round.sent.clone().expect("events were sent");
     let not_read = Workload { sizes: Sizes::File("/no/such/file".into()), ..workload.clone() };
     let hub = LocalHub::emulator(emulator.clone()).expect("it starts");
-    let step = Step { rate: 1.0, accepted_per_sec: 1.0, p99_us: 1.0, broken: None };
+    let step = Step { unit: Unit::Events, rate: 1.0, accepted_per_sec: 1.0, p99_us: 1.0, broken: None };
     let failure = SendFailure { outcome: Outcome::NotSent, condition: None, message: String::new() };
     vec![
         ("Target", shown(&target)),

@@ -9,12 +9,25 @@ use serde::{Deserialize, Serialize};
 use super::text::{TextError, bytes, held_as_text, joined, of_bytes, positive};
 
 /// What a rate counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// Events a second.
+    #[default]
     Events,
     /// Bytes of bodies a second.
     Bytes,
+}
+
+impl Unit {
+    /// As rates have it: `events/s`.
+    #[must_use]
+    pub fn per_sec(self) -> &'static str {
+        match self {
+            Self::Events => "events/s",
+            Self::Bytes => "B/s",
+        }
+    }
 }
 
 /// A stretch of time in which the rate is steady, or goes evenly from one to another.
@@ -69,9 +82,14 @@ impl Schedule {
     /// When `events_per_sec` is not above 0.
     #[must_use]
     pub fn steady(events_per_sec: f64) -> Self {
-        assert!(events_per_sec > 0.0 && events_per_sec.is_finite(), "a rate is above 0");
-        let phase = Phase { from: events_per_sec, to: events_per_sec, span: None };
-        Self { unit: Unit::Events, phases: vec![phase] }
+        Self::steady_in(Unit::Events, events_per_sec)
+    }
+
+    /// So much a second, which is above 0.
+    pub(in crate::bench) fn steady_in(unit: Unit, per_sec: f64) -> Self {
+        assert!(per_sec > 0.0 && per_sec.is_finite(), "a rate is above 0");
+        let phase = Phase { from: per_sec, to: per_sec, span: None };
+        Self { unit, phases: vec![phase] }
     }
 
     /// What its rates count.
@@ -80,13 +98,9 @@ impl Schedule {
         self.unit
     }
 
-    /// The first rate that is above 0, if it counts events.
+    /// The first rate that is above 0, in its unit.
     #[must_use]
     pub fn first_rate(&self) -> Option<f64> {
-        self.first_of_any_unit().filter(|_| self.unit == Unit::Events)
-    }
-
-    fn first_of_any_unit(&self) -> Option<f64> {
         self.phases.iter().flat_map(|phase| [phase.from, phase.to]).find(|rate| *rate > 0.0)
     }
 
@@ -120,7 +134,7 @@ impl Schedule {
 
     /// The same, with a start of `span` at its first rate before it.
     pub(in crate::bench) fn warmed_up(mut self, span: Duration) -> Self {
-        if let Some(rate) = self.first_of_any_unit().filter(|_| !span.is_zero()) {
+        if let Some(rate) = self.first_rate().filter(|_| !span.is_zero()) {
             self.phases.insert(0, Phase { from: rate, to: rate, span: Some(span) });
         }
         self

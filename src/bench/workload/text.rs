@@ -94,7 +94,7 @@ macro_rules! held_as_text {
         }
     )*};
 }
-pub(super) use held_as_text;
+pub(in crate::bench) use held_as_text;
 
 #[cfg(test)]
 mod tests {
