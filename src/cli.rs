@@ -33,13 +33,14 @@ mod signal;
 mod trace;
 mod ways;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::wire::secret::MASK;
+use crate::wire::secret::{may_hold_secret, shown};
+
 use args::{Cli, Command};
 
 /// Runs the command with `args`, the first of which is the program's own name.
@@ -94,15 +95,4 @@ fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
     // Nobody reading is no reason to fail.
     let _ = error.print();
     if is_asked_for { ExitCode::SUCCESS } else { ExitCode::from(failure::Kind::Input.exit_code()) }
-}
-
-/// A path or an address as messages show it. A connection string in its place is masked.
-fn shown(arg: impl AsRef<OsStr>) -> String {
-    let arg = arg.as_ref();
-    if may_hold_secret(arg) { MASK.to_owned() } else { arg.display().to_string() }
-}
-
-fn may_hold_secret(arg: &OsStr) -> bool {
-    let arg = arg.to_string_lossy().to_ascii_lowercase();
-    arg.contains("sharedaccess") || arg.contains("sig=")
 }

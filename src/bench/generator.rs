@@ -14,6 +14,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_distr::Zipf;
 
 use super::workload::{Bodies, Keys, Sizes, Workload, size};
+use crate::wire::secret::shown;
 
 /// Bytes that bodies are cut from, beside those of the longest.
 const POOL_LEN: usize = 1 << 20;
@@ -26,7 +27,7 @@ const WORDS: [&str; 8] =
 #[non_exhaustive]
 pub enum MaterialError {
     /// It cannot be read.
-    #[error("cannot read {}: {source}; check the path", path.display())]
+    #[error("cannot read {}: {source}; check the path", shown(path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -34,7 +35,7 @@ pub enum MaterialError {
         source: io::Error,
     },
     /// A line is not what it should be.
-    #[error("{}, line {line}: expected {expected}", path.display())]
+    #[error("{}, line {line}: expected {expected}", shown(path))]
     Line {
         /// The file.
         path: PathBuf,
@@ -44,7 +45,7 @@ pub enum MaterialError {
         expected: &'static str,
     },
     /// There is nothing in it.
-    #[error("{} holds nothing; write a line into it", path.display())]
+    #[error("{} holds nothing; write a line into it", shown(path))]
     Empty {
         /// The file.
         path: PathBuf,
@@ -410,6 +411,22 @@ mod tests {
         assert!(matches!(Material::new(&workload), Err(MaterialError::Empty { .. })));
         fs::remove_file(&path).unwrap();
         assert!(matches!(Material::new(&workload), Err(MaterialError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn a_secret_in_a_paths_place_is_not_repeated() {
+        let path = PathBuf::from("Endpoint=sb://ns;SharedAccessKeyName=send;SharedAccessKey=c2VjcmV0");
+        for workload in [
+            Workload { sizes: Sizes::File(path.clone()), ..Workload::default() },
+            Workload { keys: Keys::File(path.clone()), ..Workload::default() },
+            Workload { bodies: Bodies::Lines(path.clone()), ..Workload::default() },
+            Workload { bodies: Bodies::Template(path.clone()), ..Workload::default() },
+        ] {
+            let error = Material::new(&workload).unwrap_err();
+            for text in [error.to_string(), workload.to_string(), serde_json::to_string(&workload).unwrap()] {
+                assert!(text.contains("***") && !text.contains("c2VjcmV0"), "{text}");
+            }
+        }
     }
 
     #[test]

@@ -61,6 +61,20 @@ pub(crate) fn printable(name: &str) -> &str {
     if name.contains(odd) { MASK } else { name }
 }
 
+/// Whether an argument or a path looks as if somebody had put a connection string or a token in its place.
+#[cfg(feature = "bench")]
+pub(crate) fn may_hold_secret(text: &std::ffi::OsStr) -> bool {
+    let text = text.to_string_lossy().to_ascii_lowercase();
+    text.contains("sharedaccess") || text.contains("sig=")
+}
+
+/// A path as messages and reports show it. A connection string in its place is masked.
+#[cfg(feature = "bench")]
+pub(crate) fn shown(path: impl AsRef<std::ffi::OsStr>) -> String {
+    let path = path.as_ref();
+    if may_hold_secret(path) { MASK.to_owned() } else { path.display().to_string() }
+}
+
 /// A peer's words, fit to print: what follows `sig=`, `SharedAccessKey=` or looks like a web token is masked. A hub quotes
 /// no token, but what stands between may say anything.
 pub(crate) fn masked(words: &str) -> String {

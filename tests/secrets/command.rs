@@ -325,3 +325,16 @@ fn arguments_are_not_repeated_when_they_hold_a_secret() {
         assert_clean("EVENTHUB_NAME", &format!("{}{}", named.stdout, named.stderr));
     }
 }
+
+#[test]
+fn a_workload_does_not_repeat_a_secret_in_a_files_place() {
+    let text = format!("Endpoint=sb://ns.example;SharedAccessKeyName={RULE};SharedAccessKey={KEY}");
+    for (option, kind) in [("--size", "file"), ("--keys", "file"), ("--body", "lines"), ("--body", "template")] {
+        for more in [&["--dry-run"][..], &["--output", "json"]] {
+            let value = format!("{kind}:{text}");
+            let run = run(&[&["bench", "--sink", option, &value], more].concat(), "");
+            assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{option} {kind}: {run:?}");
+            assert!(run.stderr.contains(option), "{run:?}");
+        }
+    }
+}

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::text::{TextError, held_as_text};
+use crate::wire::secret::shown;
 
 /// The events' bodies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,8 +52,8 @@ impl fmt::Display for Bodies {
         match self {
             Self::Random => f.write_str("random"),
             Self::Compressible => f.write_str("compressible"),
-            Self::Template(path) => write!(f, "template:{}", path.display()),
-            Self::Lines(path) => write!(f, "lines:{}", path.display()),
+            Self::Template(path) => write!(f, "template:{}", shown(path)),
+            Self::Lines(path) => write!(f, "lines:{}", shown(path)),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::text::{TextError, held_as_text};
+use crate::wire::secret::shown;
 
 /// Keys of a workload at most.
 const MAX_KEYS: u32 = 1_000_000;
@@ -83,7 +84,7 @@ impl fmt::Display for Keys {
             Self::RoundRobin(count) => write!(f, "round-robin:{count}"),
             Self::Uniform(count) => write!(f, "uniform:{count}"),
             Self::Zipf { count, exponent } => write!(f, "zipf:{count}:{exponent}"),
-            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::File(path) => write!(f, "file:{}", shown(path)),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::text::{TextError, bytes, held_as_text, joined, of_bytes, positive};
+use crate::wire::secret::shown;
 
 /// The largest body, in bytes: no tier takes a message that is larger.
 pub(in crate::bench) const MAX_BODY_LEN: u64 = 20 * 1_048_576;
@@ -81,7 +82,7 @@ impl fmt::Display for Sizes {
             Self::Weighted(parts) => {
                 joined(f, parts.iter().map(|(len, weight)| format!("{}:{weight}", of_bytes(*len))))
             }
-            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::File(path) => write!(f, "file:{}", shown(path)),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Arguments, turned into a workload and a target.
 
-use crate::bench::{Aside, Bench, LocalHub, LocalHubError, Route, Target, Workload};
-use crate::cli::args::bench::{Against, BenchArgs, DEFAULT_PARTITIONS, DEFAULT_RETRIES};
+use crate::bench::{Aside, Bench, Bodies, Keys, LocalHub, LocalHubError, Route, Sizes, Target, Workload};
+use crate::cli::args::bench::{Against, BenchArgs, DEFAULT_PARTITIONS, DEFAULT_RETRIES, What};
 use crate::cli::failure::Failure;
 use crate::cli::settings::{self, Network};
 use crate::cli::trace::Trace;
-use crate::cli::{output, shown};
+use crate::cli::{may_hold_secret, output, shown};
 use crate::emulator::Emulator;
 use crate::{Options, Retry};
 
@@ -17,6 +17,7 @@ const RETENTION_FOR_READERS_LEN: u64 = 1 << 30;
 
 pub(super) fn workload(args: &BenchArgs) -> Result<Workload, Failure> {
     let BenchArgs { what, pace, judged, .. } = args;
+    refuse_secrets(what)?;
     let workload = Workload {
         sizes: what.sizes.clone(),
         bodies: what.bodies.clone(),
@@ -46,6 +47,29 @@ pub(super) fn workload(args: &BenchArgs) -> Result<Workload, Failure> {
         return Err(Failure::input("a sink tells of no partitions; name one with --partition N, or use --emulator"));
     }
     Ok(workload)
+}
+
+/// What stands in a path's place may be a connection string: it would be read as a file's name, and saved as one.
+fn refuse_secrets(what: &What) -> Result<(), Failure> {
+    let of_sizes = match &what.sizes {
+        Sizes::File(path) => Some(("--size", path)),
+        _ => None,
+    };
+    let of_bodies = match &what.bodies {
+        Bodies::Template(path) | Bodies::Lines(path) => Some(("--body", path)),
+        _ => None,
+    };
+    let of_keys = match &what.keys {
+        Keys::File(path) => Some(("--keys", path)),
+        _ => None,
+    };
+    let mut paths = [of_sizes, of_bodies, of_keys].into_iter().flatten();
+    match paths.find(|(_, path)| may_hold_secret(path.as_os_str())) {
+        Some((option, _)) => Err(Failure::input(format!(
+            "{option} names a file, and was given what looks like a connection string or a token; name a file"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// A bench, and what has to live as long as it.
