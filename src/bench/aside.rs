@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
@@ -117,11 +118,14 @@ impl LocalHub {
         let served = emulator.clone();
         aside.handle().spawn(Box::pin(async move {
             let listening = served.listen("127.0.0.1:0").await;
-            let connection_string = listening.as_ref().map(|listening| listening.connection_string(None));
-            let _ = told.send(connection_string.map_err(|error| io::Error::from(error.kind())));
-            // For as long as the runtime is there.
-            if let Ok(_listening) = listening {
-                std::future::pending::<()>().await;
+            match listening {
+                Ok(listening) => {
+                    let _ = told.send(Ok(listening.connection_string(None)));
+                    // For as long as the runtime is there.
+                    std::future::pending::<()>().await;
+                    drop(listening);
+                }
+                Err(error) => drop(told.send(Err(error))),
             }
         }) as std::pin::Pin<Box<dyn Future<Output = ()> + Send>>);
         let text = heard.recv().map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))??;
@@ -153,17 +157,22 @@ fn sink_connection_string(address: SocketAddr) -> Result<ConnectionString, Local
     Ok(ConnectionString::parse(&text)?)
 }
 
+/// Before the next connection is looked for when one could not be taken, for want of descriptors: to ask at once would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
 /// A thread for each connection.
 fn accept(listener: &TcpListener, threads: &Threads) {
     for stream in listener.incoming() {
+        let Ok(stream) = stream else {
+            thread::sleep(ACCEPT_PAUSE);
+            continue;
+        };
         let threads = threads.clone();
         let serving = move || {
             threads.join();
-            if let Ok(stream) = stream {
-                let _ = stream.set_nodelay(true);
-                // What a peer does wrong shows at its own end.
-                let _ = serve(stream, &Counts::default());
-            }
+            let _ = stream.set_nodelay(true);
+            // What a peer does wrong shows at its own end.
+            let _ = serve(stream, &Counts::default());
         };
         if thread::Builder::new().name("sink".to_owned()).spawn(serving).is_err() {
             return;
