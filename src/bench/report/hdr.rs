@@ -29,11 +29,12 @@ pub(super) fn written(report: &Report) -> String {
             let name = format!("round-{}", at + 1);
             let tag = Tag::new(&name).filter(|_| report.rounds.len() > 1);
             for second in &round.seconds {
-                let span = Duration::from_secs_f64(second.span_secs);
+                // A file may say anything.
+                let span = Duration::try_from_secs_f64(second.span_secs).unwrap_or_default();
                 if let Some(latencies) = Latencies::decode(&second.hdr_base64) {
                     let _ = log.write_histogram(latencies.histogram(), start, span, tag);
                 }
-                start += span;
+                start = start.saturating_add(span);
             }
         }
     }

@@ -93,6 +93,16 @@ fn an_hdr_log_reads_as_one() {
 }
 
 #[test]
+fn spans_that_cannot_be_are_no_reason_to_panic() {
+    for span_secs in [-1.0, 1e300, 1e19, f64::MAX] {
+        let mut report = full();
+        report.rounds[0].seconds[0].span_secs = span_secs;
+        let read = Report::from_json(&report.to_json()).expect("it is a report");
+        assert!(read.to_hdr_log().contains("round-3"), "{span_secs}");
+    }
+}
+
+#[test]
 fn a_page_stands_alone_and_says_what_it_is_given() {
     let page = full().to_html();
     for absent in ["<script", "http:", "https:", "src=", "url(", "@import", "<here>"] {
