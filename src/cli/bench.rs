@@ -12,9 +12,7 @@ use super::report::interrupted;
 use super::signal::Signals;
 use super::trace::Trace;
 use super::{output, shown};
-use crate::bench::{
-    Bench, BenchError, Comparison, Held, Limit, Outcome, Report, Step, Stop, Workload, amount, command,
-};
+use crate::bench::{Bench, BenchError, Comparison, Held, Limit, Report, Step, Stop, Workload, amount, command};
 use building::Ground;
 use live::Live;
 
@@ -68,8 +66,8 @@ async fn bench(args: &BenchArgs) -> Result<Vec<Failure>, Failure> {
         (Err(_), Some(kind)) => return Err(interrupted(kind)),
         (measured, _) => measured?,
     };
-    tell(args, &report, baseline.as_ref())?;
-    let mut failures = of_run(&ground.bench, &report);
+    let mut failures = tell(args, &report, baseline.as_ref());
+    failures.extend(of_run(&ground.bench, &report));
     if let Some(kind) = ended_by {
         failures.push(interrupted(kind));
     }
@@ -120,6 +118,13 @@ fn check(judged: &Judged, has_baseline: bool, saves: &[std::path::PathBuf]) -> R
         return Err(Failure::input(format!("--limit '{limit}' is about a change; give a value, such as p99>50ms")));
     }
     for path in saves {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if folder.is_some_and(|folder| !folder.is_dir()) {
+            return Err(Failure::configuration(format!(
+                "--save {}: there is no such folder; make it first",
+                shown(path)
+            )));
+        }
         let form = path.extension().and_then(|form| form.to_str()).unwrap_or_default();
         if !["json", "csv", "hlog", "html"].contains(&form) {
             let shown = shown(path);
@@ -131,8 +136,8 @@ fn check(judged: &Judged, has_baseline: bool, saves: &[std::path::PathBuf]) -> R
     Ok(())
 }
 
-/// The report to standard output and to files; the comparison behind it.
-fn tell(args: &BenchArgs, report: &Report, baseline: Option<&Report>) -> Result<(), Failure> {
+/// The report to standard output and to files, the comparison behind it; the files that could not be written.
+fn tell(args: &BenchArgs, report: &Report, baseline: Option<&Report>) -> Vec<Failure> {
     let mut text = match args.told.output {
         Form::Text => report.to_string(),
         Form::Json => report.to_json(),
@@ -147,7 +152,7 @@ fn tell(args: &BenchArgs, report: &Report, baseline: Option<&Report>) -> Result<
         }
     }
     say(&text);
-    args.told.saves.iter().try_for_each(|path| save(path, report))
+    args.told.saves.iter().filter_map(|path| save(path, report).err()).collect()
 }
 
 fn say(text: &str) {
@@ -183,12 +188,7 @@ fn of_run(bench: &Bench, report: &Report) -> Vec<Failure> {
     // To find what is too much, something has to be.
     let has_found = report.ended_early.is_none() && report.search.iter().any(|step| step.broken.is_none());
     for failure in bench.failures().iter().filter(|_| !has_found) {
-        let kind = match failure.outcome {
-            Outcome::Rejected => Kind::Rejected,
-            Outcome::NotSent => Kind::Unreachable,
-            Outcome::Unknown => Kind::UnknownOutcome,
-        };
-        failures.push(Failure::new(kind, failure.message.clone()));
+        failures.push(Failure::of_bench(failure));
     }
     failures.extend(bench.interruption().map(Failure::of_error));
     let lost = report.rounds.iter().filter_map(|round| round.received?.lost).find(|lost| *lost > 0);

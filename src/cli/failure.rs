@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::output;
+use crate::bench::{Outcome, SendFailure};
 use crate::wire::condition::UNAUTHORIZED_ACCESS;
 use crate::{Error, SendError};
 
@@ -105,10 +106,28 @@ impl Failure {
             SendError::Unknown { cause, .. } => (Kind::UnknownOutcome, cause.condition()),
         };
         let message = match error {
-            SendError::Unknown { cause, .. } => format!("no answer came for a batch: {}", without_advice(cause)),
+            SendError::Unknown { cause, .. } => unanswered(cause),
             _ => error.to_string(),
         };
         Self::new(kind, message).with_words((condition, error.tracking_id(), error.is_retryable()))
+    }
+
+    /// The same of a bench, which has given the batch away.
+    pub(super) fn of_bench(failure: &SendFailure) -> Self {
+        let cause = failure.cause.as_ref();
+        let kind = match failure.outcome {
+            Outcome::Unfit => Kind::Input,
+            Outcome::Rejected => Kind::Rejected,
+            Outcome::NotSent => cause.map_or(Kind::Unreachable, kind_of),
+            Outcome::Unknown => Kind::UnknownOutcome,
+        };
+        let message = match (failure.outcome, cause) {
+            (Outcome::Unknown, Some(cause)) => unanswered(cause),
+            _ => failure.message.clone(),
+        };
+        let tracking_id = cause.and_then(Error::tracking_id);
+        let is_retryable = cause.is_some_and(Error::is_retryable);
+        Self::new(kind, message).with_words((failure.condition.as_deref(), tracking_id, is_retryable))
     }
 
     /// The condition, the TrackingId, and whether trying again makes sense, which it does not after a no.
@@ -142,6 +161,10 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
+}
+
+fn unanswered(cause: &Error) -> String {
+    format!("no answer came for a batch: {}", without_advice(cause))
 }
 
 /// What happened. What to do about it is said to programs, which may open a new connection.
@@ -217,6 +240,24 @@ mod tests {
         let batch = Batch::new(64);
         let failure = Failure::of_send(&SendError::Unknown { batch, cause: closed("amqp:not-found") });
         assert_eq!(failure.kind, Kind::UnknownOutcome);
+    }
+
+    #[test]
+    fn what_a_bench_tells_has_the_codes_of_send() {
+        let batch = || Batch::new(64);
+        let timed_out = || Error::TimedOut { step: Step::Open, after: Duration::from_secs(1) };
+        for error in [
+            SendError::NotSent { batch: batch(), cause: closed("amqp:not-found") },
+            SendError::NotSent { batch: batch(), cause: timed_out() },
+            SendError::Unknown { batch: batch(), cause: timed_out() },
+            SendError::Rejected { batch: batch(), condition: "amqp:not-allowed".into(), description: String::new() },
+        ] {
+            let (send, bench) = (Failure::of_send(&error), Failure::of_bench(&SendFailure::of(&error)));
+            assert_eq!((send.kind, &send.message), (bench.kind, &bench.message), "{error}");
+        }
+        let message = "too large".to_owned();
+        let unfit = SendFailure { outcome: Outcome::Unfit, condition: None, message, cause: None };
+        assert_eq!(Failure::of_bench(&unfit).kind, Kind::Input);
     }
 
     #[test]

@@ -201,6 +201,33 @@ fn a_search_that_found_its_knee_is_no_failure_though_it_had_to_break_something()
     assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{steps:?}");
 }
 
+#[test]
+fn a_file_that_cannot_be_written_takes_nothing_else_with_it() {
+    let folder = std::env::temp_dir().join(format!("hubwire-bench-{}-folder.json", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let beside = std::env::temp_dir().join(format!("hubwire-bench-{}-beside.csv", std::process::id()));
+    let (in_the_way, good) = (folder.to_str().unwrap(), beside.to_str().unwrap());
+    let run = small(&["--sink", "--save", in_the_way, "--save", good, "--fail-if", "rate>0"]);
+    // The limit weighs more.
+    assert_eq!(run.code, 9, "{run:?}");
+    assert!(run.stderr.contains("cannot save ") && run.stderr.contains("error: rate>0: rate is "), "{run:?}");
+    assert!(fs::read_to_string(&beside).unwrap().starts_with("round,"));
+    let alone = small(&["--sink", "--save", in_the_way]);
+    assert_eq!(alone.code, 3, "{alone:?}");
+    let inside = format!("{in_the_way}/none/x.json");
+    let nowhere = small(&["--sink", "--save", &inside]);
+    assert_eq!((nowhere.code, nowhere.stdout.as_str()), (3, ""), "it runs nothing: {nowhere:?}");
+    fs::remove_dir(&folder).unwrap();
+    fs::remove_file(&beside).unwrap();
+}
+
+#[test]
+fn an_event_that_fits_no_batch_is_wrong_input() {
+    let run = bench(&["--sink", "--size", "2MiB", "--quiet"]);
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(run.stderr.contains("make --size smaller"), "{run:?}");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_signal_ends_it_with_the_report_so_far() {

@@ -132,7 +132,7 @@ async fn of_the_bench(emulator: &Emulator) -> Shown {
     let not_read = Workload { sizes: Sizes::File("/no/such/file".into()), ..workload.clone() };
     let hub = LocalHub::emulator(emulator.clone()).expect("it starts");
     let step = Step { unit: Unit::Events, rate: 1.0, accepted_per_sec: 1.0, p99_us: 1.0, broken: None };
-    let failure = SendFailure { outcome: Outcome::NotSent, condition: None, message: String::new() };
+    let failure = SendFailure { outcome: Outcome::NotSent, condition: None, message: String::new(), cause: None };
     vec![
         ("Target", shown(&target)),
         ("Workload", shown(&workload) + &workload.to_string()),

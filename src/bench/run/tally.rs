@@ -9,7 +9,7 @@ use crate::bench::latency::Latencies;
 use crate::bench::ledger::{Fate, Ledger};
 use crate::bench::report::{Ends, Round, Second};
 use crate::bench::stop::Stop;
-use crate::{Accepted, ConnectionEvent, SendError};
+use crate::{Accepted, ConnectionEvent, Error, SendError};
 
 /// What a batch of events has been through until it was handed over.
 #[derive(Debug, Default)]
@@ -68,7 +68,7 @@ struct Interval {
 }
 
 /// Why events were not accepted, without the batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct SendFailure {
     /// How the batch ended.
     pub outcome: Outcome,
@@ -76,6 +76,8 @@ pub struct SendFailure {
     pub condition: Option<String>,
     /// Why, with what to do next.
     pub message: String,
+    /// What kept it from being accepted, unless the hub looked at it and refused it.
+    pub cause: Option<Error>,
 }
 
 /// How a batch can end otherwise.
@@ -85,23 +87,25 @@ pub enum Outcome {
     NotSent,
     Rejected,
     Unknown,
+    /// An event fits into no batch, or cannot be encoded.
+    Unfit,
 }
 
 /// Different failures that are kept.
 const MAX_FAILURES: usize = 8;
 
 impl SendFailure {
-    fn of(error: &SendError) -> Self {
+    pub(crate) fn of(error: &SendError) -> Self {
         let outcome = match error {
             SendError::Rejected { .. } => Outcome::Rejected,
             SendError::NotSent { .. } => Outcome::NotSent,
             SendError::Unknown { .. } => Outcome::Unknown,
         };
-        let condition = match error {
-            SendError::Rejected { condition, .. } => Some(condition.as_str()),
-            SendError::NotSent { cause, .. } | SendError::Unknown { cause, .. } => cause.condition(),
+        let (condition, cause) = match error {
+            SendError::Rejected { condition, .. } => (Some(condition.as_str()), None),
+            SendError::NotSent { cause, .. } | SendError::Unknown { cause, .. } => (cause.condition(), Some(cause)),
         };
-        Self { outcome, condition: condition.map(str::to_owned), message: error.to_string() }
+        Self { outcome, condition: condition.map(str::to_owned), message: error.to_string(), cause: cause.cloned() }
     }
 
     /// Whether it is the same thing once more: what a hub says has a number and a time in it.
@@ -171,7 +175,7 @@ impl Tally {
     pub(super) fn refuse_event(&self, load: &Load, message: String) {
         let mut state = self.state();
         state.count(load, |ends| &mut ends.not_sent);
-        state.fatal.get_or_insert(SendFailure { outcome: Outcome::NotSent, condition: None, message });
+        state.fatal.get_or_insert(SendFailure { outcome: Outcome::Unfit, condition: None, message, cause: None });
         self.stop_if_fatal(&state);
     }
 
@@ -356,7 +360,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Batch, Error, clock};
+    use crate::{Batch, clock};
 
     fn tally() -> Tally {
         Tally::new(clock::now(), clock::now(), None, Stop::default())
