@@ -28,9 +28,9 @@ pub use generator::MaterialError;
 pub use latency::Latency;
 pub use ledger::Received;
 pub use limits::{Held, Limit};
-#[cfg(feature = "cli")]
-pub(crate) use report::command;
 pub use report::{Column, Ends, Figure, Rank, Report, ReportError, Round, Second};
+#[cfg(feature = "cli")]
+pub(crate) use report::{MIB, command};
 pub use run::{Bench, BenchError, Outcome, SendFailure};
 #[cfg(feature = "cli")]
 pub(crate) use search::amount;

@@ -141,6 +141,8 @@ impl Comparison {
             }
         };
         look("the workload", &before.workload.to_string(), &after.workload.to_string());
+        let build = |report: &Report| if report.is_debug_build { "a debug build" } else { "a release build" };
+        look("the build", build(before), build(after));
         look("the target", &before.target, &after.target);
         look("the CPU", &before.machine.cpu, &after.machine.cpu);
         look("the number of CPUs", &before.machine.cpus.to_string(), &after.machine.cpus.to_string());
@@ -237,6 +239,14 @@ pub(super) mod tests {
         assert_eq!(verdict(p99, &slow, &slow), Verdict::WithinNoise);
         assert_eq!(verdict(p99, &slow, &report(&[1], 1.0)), Verdict::OneRound);
         assert_eq!(Change::of(Figure::Lost, &slow, &fast), None);
+    }
+
+    #[test]
+    fn a_debug_build_is_no_comparison() {
+        let (before, mut after) = (report(&[100], 1.0), report(&[100], 1.0));
+        after.is_debug_build = true;
+        let told = Comparison::of(&before, &after).to_string();
+        assert!(told.contains("the build was a release build, and is a debug build"), "{told}");
     }
 
     #[test]

@@ -22,7 +22,8 @@ pub use figure::{Column, Figure, Rank};
 const FORMAT: u32 = 1;
 /// One throughput unit, in events and in bytes a second. Source: Azure's quotas of Event Hubs.
 const UNIT_EVENTS: f64 = 1_000.0;
-const UNIT_BYTES: f64 = 1_048_576.0;
+const UNIT_BYTES: f64 = MIB;
+pub(crate) const MIB: f64 = 1_048_576.0;
 
 /// A whole run: what was asked for, on what, and its rounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -316,7 +317,7 @@ impl Report {
         csv::written(self)
     }
 
-    /// As an HDR log, an interval for each second, in microseconds as HdrHistogram's tools have it.
+    /// As an HDR log, an interval for each second, in nanoseconds; the column of maxima is in milliseconds, as HdrHistogram's tools have it.
     #[must_use]
     pub fn to_hdr_log(&self) -> String {
         hdr::written(self)

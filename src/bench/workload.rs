@@ -62,7 +62,7 @@ pub struct Workload {
     pub connections: u32,
     /// Links on each connection, or sets of them with [`Route::EachPartition`]. Default 1.
     pub links: u32,
-    /// Batches without an outcome on each link at most. Default 16.
+    /// Batches without an outcome on each link at most, or on all links of a set together with [`Route::EachPartition`]. Default 16.
     pub in_flight: u32,
     /// One batch at a time: the next one is begun when the last has its outcome. For comparison with programs that await
     /// each send.

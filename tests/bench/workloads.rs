@@ -105,11 +105,19 @@ async fn rates_of_bytes_steps_and_ramps_are_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn one_batch_at_a_time_is_never_two() {
-    let emulator = hub().build().expect("it can be built");
-    let workload = Workload { is_sequential: true, events: Some(100), max_batch_events: Some(1), ..workload() };
-    let round = round(&emulator, &workload).await;
-    assert_eq!((round.batches, round.ends.accepted), (100, 100));
-    assert!(round.seconds.iter().all(|second| second.in_flight <= 1));
+    // Two and a half seconds' worth, and a look in between: one is under way then, or with a window sixteen.
+    for (is_sequential, expected) in [(true, 1), (false, 16)] {
+        let emulator = hub().round_trip_time(Duration::from_millis(300)).build().expect("it can be built");
+        let workload = Workload {
+            is_sequential,
+            duration: Some(Duration::from_millis(2_500)),
+            max_batch_events: Some(1),
+            ..workload()
+        };
+        let round = round(&emulator, &workload).await;
+        assert_eq!(round.seconds[0].in_flight, expected, "{round:?}");
+        assert!(round.seconds.iter().all(|second| second.in_flight <= expected), "{round:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,8 +133,7 @@ async fn rounds_are_apart() {
 async fn what_cannot_run_is_told_before_anything_is_sent() {
     let emulator = hub().build().expect("it can be built");
     let mut bench = hubwire::bench::Bench::new(crate::target(&emulator), "an emulator");
-    let refused = |workload| (workload, ());
-    let (zero, ()) = refused(Workload { links: 0, ..workload() });
+    let zero = Workload { links: 0, ..workload() };
     assert!(matches!(bench.run(&zero, |_| {}).await, Err(BenchError::Workload(_))));
     let no_file = Workload { bodies: "lines:/no/such/file".parse().unwrap(), ..workload() };
     assert!(matches!(bench.run(&no_file, |_| {}).await, Err(BenchError::Material(_))));

@@ -1,6 +1,6 @@
 //! A report as CSV: a line for each round.
 
-use super::text::{RANKS, columns};
+use super::text::{columns, ranks};
 use super::{Report, Round};
 
 /// Every name has its unit in it.
@@ -53,7 +53,7 @@ fn cells(at: usize, round: &Round) -> Vec<(String, String)> {
     let latencies = columns(round);
     for (prefix, name) in [("due", "from due"), ("sent", "from sent"), ("arrival", "to arrival")] {
         let latency = latencies.iter().find(|(other, _)| *other == name).map(|(_, latency)| *latency);
-        for rank in RANKS {
+        for rank in ranks() {
             cells.push((format!("{prefix}_{rank}_us"), known(latency.and_then(|latency| latency.named(rank)))));
         }
     }

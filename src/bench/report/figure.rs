@@ -1,11 +1,11 @@
 //! The figures that have a name: for comparisons and limits.
 
-use super::{Round, UNIT_BYTES};
+use super::{MIB, Round};
 
 /// A figure that runs are compared by, and limits are set on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "they are what their names say, and `names` says it again")]
+#[allow(missing_docs, reason = "they are what their names say, and `Figure::named` says it again")]
 pub enum Figure {
     Rate,
     Mib,
@@ -45,7 +45,7 @@ pub enum Rank {
     Mean,
 }
 
-const RANKS: [(Rank, &str); 7] = [
+pub(super) const RANKS: [(Rank, &str); 7] = [
     (Rank::P50, "p50"),
     (Rank::P90, "p90"),
     (Rank::P99, "p99"),
@@ -128,7 +128,7 @@ impl Figure {
             Self::Rate => round.events_per_sec(),
             Self::Mib => round.mib_per_sec(),
             Self::Cpu => round.cpu_secs_per_million()?,
-            Self::Rss => round.peak_rss_bytes? as f64 / UNIT_BYTES,
+            Self::Rss => round.peak_rss_bytes? as f64 / MIB,
             Self::Errors => round.failed_share() * 100.0,
             Self::Missed => round.missed as f64,
             Self::Lost => received?.lost? as f64,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::text::{RANKS, columns, grouped, millis, rows};
+use super::text::{columns, grouped, millis, ranks, rows};
 use super::{Latency, Report, Round, facts};
 use crate::bench::latency::Latencies;
 
@@ -51,7 +51,7 @@ fn put_round(page: &mut String, round: &Round) {
     for ((name, _), class) in columns.iter().zip(CLASSES) {
         let _ = write!(page, "<th class=\"k{class}\">{name}, ms</th>");
     }
-    for rank in RANKS {
+    for rank in ranks() {
         let _ = write!(page, "</tr>\n<tr><td>{rank}</td>");
         for (_, latency) in &columns {
             let _ = write!(page, "<td>{}</td>", millis(latency.named(rank).unwrap_or_default()));

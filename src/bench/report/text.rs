@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Write};
 
-use super::{Latency, Report, Round, facts};
+use super::figure::RANKS;
+use super::{Latency, MIB, Report, Round, facts};
 
 /// Facts, then a table of figures, then one of latencies.
 impl fmt::Display for Report {
@@ -46,7 +47,7 @@ pub(super) fn rows(round: &Round) -> Vec<Row> {
     if round.missed > 0 || round.intended.is_some() {
         row("missed", grouped(round.missed), "events, due while nothing could be sent");
     }
-    row("batches", grouped(round.batches), "");
+    row("batches", grouped(round.batches), "batches, accepted");
     row("batch", decimals(round.events_per_batch(), 1), "events on average");
     row("batch", decimals(round.bytes_per_batch() / 1_024.0, 1), "KiB on average");
     row("overhead", decimals(round.overhead() * 100.0, 2), "% of the bodies, in messages");
@@ -61,7 +62,7 @@ pub(super) fn rows(round: &Round) -> Vec<Row> {
     if round.reader_cpu_secs.is_some() {
         row("reader CPU", known(round.reader_cpu_secs, 2), "s, in this process");
     }
-    let peak = round.peak_rss_bytes.map(|bytes| bytes as f64 / 1_048_576.0);
+    let peak = round.peak_rss_bytes.map(|bytes| bytes as f64 / MIB);
     let with_hub = if round.peer_cpu_secs.is_some() { "MiB, with the hub" } else { "MiB" };
     row("peak memory", known(peak, 1), with_hub);
     row("window full", decimals(round.window_wait_secs, 2), "s for each link");
@@ -90,7 +91,10 @@ pub(super) fn columns(round: &Round) -> Vec<(&'static str, &Latency)> {
     columns.into_iter().filter_map(|(name, latency)| Some((name, latency.as_ref()?))).collect()
 }
 
-pub(super) const RANKS: [&str; 7] = ["p50", "p90", "p99", "p99.9", "p99.99", "max", "mean"];
+/// The names of the figures that a column of latencies has.
+pub(super) fn ranks() -> impl Iterator<Item = &'static str> {
+    RANKS.iter().map(|(_, name)| *name)
+}
 
 fn latencies(round: &Round) -> String {
     let columns = columns(round);
@@ -98,7 +102,7 @@ fn latencies(round: &Round) -> String {
     for (name, _) in &columns {
         let _ = write!(text, "{:>16}", format!("{name}, ms"));
     }
-    for rank in RANKS {
+    for rank in ranks() {
         let _ = write!(text, "\n{rank:10}");
         for (_, latency) in &columns {
             let _ = write!(text, "{:>16}", millis(latency.named(rank).unwrap_or_default()));

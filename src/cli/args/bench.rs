@@ -184,7 +184,7 @@ pub(in crate::cli) struct Pace {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(in crate::cli) links: u32,
 
-    /// Batches under way on each link
+    /// Batches under way on each link, or with `--partition all` on those to all partitions together
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub(in crate::cli) in_flight: u32,
 

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::bench::Second;
+use crate::bench::{MIB, Second};
 use crate::cli::output;
 
 /// Draws, or writes lines, or is quiet.
@@ -69,7 +69,7 @@ fn line(second: &Second) -> String {
         "{:>6.1} s {:>9.0} events/s {:>8.2} MiB/s  p50 {:.2} ms  p99 {:.2} ms  max {:.2} ms  {} in flight",
         second.at_secs + second.span_secs,
         second.events as f64 / span,
-        second.body_bytes as f64 / span / 1_048_576.0,
+        second.body_bytes as f64 / span / MIB,
         ms(second.p50_us),
         ms(second.p99_us),
         ms(second.max_us),
@@ -89,7 +89,7 @@ fn line(second: &Second) -> String {
         let _ = write!(line, "  CPU {:.0} %", cpu_secs / span * 100.0);
     }
     if let Some(bytes) = second.rss_bytes {
-        let _ = write!(line, "  {:.1} MiB", bytes as f64 / 1_048_576.0);
+        let _ = write!(line, "  {:.1} MiB", bytes as f64 / MIB);
     }
     line
 }
