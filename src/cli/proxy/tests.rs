@@ -381,7 +381,9 @@ proptest! {
                 let (is_client, mut frame) = frames[at % frames.len()].clone();
                 if is_changed {
                     let place = 8 + usize::from(place) % (frame.len() - 8).max(1);
-                    frame.get_mut(place).map(|there| *there = byte);
+                    if let Some(there) = frame.get_mut(place) {
+                        *there = byte;
+                    }
                 }
                 let side = if is_client { Side::Client } else { Side::Hub };
                 _ = interference.hear(side, &frame, clock::now());
