@@ -25,8 +25,10 @@ pub(super) enum How {
     Look,
     /// They are tokens.
     Token,
-    /// Binaries are what a login is made with.
+    /// They are the fields of a SASL performative: binaries are what a login is made with, in whatever place.
     Login,
+    /// They go, whatever they are.
+    Hide,
 }
 
 /// Masks the performative that the body of a frame begins with; where it ends. Of what is none, the rest is a part.
@@ -37,7 +39,7 @@ pub(super) fn performative(bytes: &mut [u8], how: How) -> usize {
     match how {
         How::Keep => {}
         How::Look => secret::overwrite(bytes),
-        How::Token | How::Login => all(bytes),
+        How::Token | How::Login | How::Hide => all(bytes),
     }
     bytes.len()
 }
@@ -102,6 +104,7 @@ impl How {
     fn mask(self, content: &mut [u8], is_binary: bool) {
         match self {
             Self::Keep => {}
+            Self::Hide => all(content),
             Self::Login if is_binary => all(content),
             Self::Look | Self::Login => secret::overwrite(content),
             Self::Token => token(content),
@@ -167,13 +170,24 @@ fn items(content: &mut [u8], constructor: u8, depth: u32, how: How) -> Option<()
     let is_map = constructor & 0x0f == 1;
     let (mut index, mut is_token) = (0, false);
     while at < content.len() {
-        let how_now = if is_token && how != How::Keep { How::Token } else { how };
+        let how_now = match how {
+            How::Look | How::Login if is_token => How::Token,
+            How::Login if depth == 1 && is_login(index, content[at]) => How::Hide,
+            _ => how,
+        };
         let len = value(content.get_mut(at..)?, depth + 1, how_now)?;
         is_token = is_map && index % 2 == 0 && content[at..at + len].ends_with(SECURITY_TOKEN.as_bytes());
         index += 1;
         at += len;
     }
     Some(())
+}
+
+/// Whether a field of a SASL performative is what a login is made with, whatever type it has: the second one is, and so is
+/// the first, but for the names of mechanisms. Source: AMQP 1.0 part 5, 5.3.3.
+fn is_login(index: usize, constructor: u8) -> bool {
+    let is_symbol = matches!(constructor, 0xa3 | 0xb3 | 0xe0 | 0xf0);
+    index == 1 || (index == 0 && !is_symbol)
 }
 
 /// A token: of a shared access signature all but the signature stays, of anything else nothing.
@@ -316,5 +330,14 @@ mod tests {
         let shown = masked(sasl, init);
         assert!(shown.contains("PLAIN") && shown.contains("******") && !shown.contains("pwd"), "{shown}");
         assert!(!masked(sasl, &init[..init.len() - 3]).contains("pw"));
+        // In a text or a symbol, where a binary belongs; the name of the host is none.
+        for (field, shown) in [(0xa1, "pwd"), (0xa3, "pwd")] {
+            let init = [&b"\x00\x53\x41\xc0\x11\x03\xa3\x05PLAIN"[..], &[field, 3], b"pwd\xa1\x02ns"].concat();
+            let told = masked(sasl, &init);
+            assert!(told.contains("PLAIN") && told.ends_with("ns") && !told.contains(shown), "{told}");
+            let response =
+                [&b"\x00\x53\x43\xc0\x06\x01"[..], &[if field == 0xa3 { 0xa0 } else { field }, 3], b"pwd"].concat();
+            assert!(masked(sasl, &response).ends_with("***"));
+        }
     }
 }
