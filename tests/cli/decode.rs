@@ -275,3 +275,18 @@ fn what_cannot_be_written_is_a_failure() {
     let (code, stderr) = super::support::hubwire_into("/dev/full", &["decode", file.path()]);
     assert_eq!((code, stderr.contains("cannot print")), (3, true), "{stderr}");
 }
+
+/// More connections than are held at a time: what is left unfinished is told all the same.
+#[test]
+fn a_frame_that_is_cut_is_told_however_many_connections_follow() {
+    let line = |connection: u64, hex: &str| {
+        format!(
+            "{{\"type\":\"frame\",\"connection\":{connection},\"at_us\":1,\"direction\":\"sent\",\"hex\":\"{hex}\"}}\n"
+        )
+    };
+    let mut recording = line(0, "0000002002000000");
+    recording.extend((1..=1_100).map(|connection| line(connection, "0000000802000000")));
+    let run = hubwire(&["decode"], &recording, &[]);
+    assert_eq!(run.code, 8, "{}", run.stderr);
+    assert!(run.stdout.contains("expected a frame of 32 bytes, found the end after 8"), "{}", run.stdout);
+}

@@ -40,8 +40,11 @@ pub(super) fn decode(input: impl Read, secrets: Secrets, printer: &mut Printer) 
             peers: None,
             time: Some(Time::MicrosSinceStart(line.at_us())),
         };
-        if !streams.contains_key(&place) && streams.len() >= MAX_CONNECTIONS {
-            streams.pop_first();
+        if !streams.contains_key(&place)
+            && streams.len() >= MAX_CONNECTIONS
+            && let Some((oldest, stream)) = streams.pop_first()
+        {
+            end(oldest, stream, printer)?;
         }
         let stream = streams.entry(place).or_insert_with(|| Stream::new(secrets));
         stream.push(&bytes.map_err(no_line)?, &mut |unit| printer.unit(&unit, &origin))?;
@@ -52,11 +55,13 @@ pub(super) fn decode(input: impl Read, secrets: Secrets, printer: &mut Printer) 
             "no frame in it has `hex`; record with --record, or trace with --trace=json --trace-hex",
         ));
     }
-    for ((connection, side), mut stream) in streams {
-        let origin = Origin { connection: Some(connection), from: Some(side), ..Origin::default() };
-        stream.end(&mut |unit| printer.unit(&unit, &origin))?;
-    }
-    Ok(())
+    streams.into_iter().try_for_each(|(place, stream)| end(place, stream, printer))
+}
+
+/// Tells what is not whole at the end of a stream.
+fn end((connection, side): (u64, Side), mut stream: Stream, printer: &mut Printer) -> Result<(), Failure> {
+    let origin = Origin { connection: Some(connection), from: Some(side), ..Origin::default() };
+    stream.end(&mut |unit| printer.unit(&unit, &origin))
 }
 
 fn no_line(error: LineError) -> Failure {

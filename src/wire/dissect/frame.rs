@@ -80,7 +80,10 @@ pub(super) fn read(input: &Bytes, findings: &mut Findings) -> (Node, Option<Tran
         node.children.push(Node::new("extended-header", "binary", HEADER_LEN..body.start));
     }
     if body.is_empty() {
-        node.note = Some("a sign of life".into());
+        // Not one that was cut before its body.
+        if header[..4] == (body.end as u32).to_be_bytes() {
+            node.note = Some("a sign of life".into());
+        }
         return (node, None);
     }
     let len = body.end;
