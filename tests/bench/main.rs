@@ -18,9 +18,13 @@ fn hub() -> Builder {
 }
 
 fn target(emulator: &Emulator) -> Target {
+    target_with(emulator, &Options::default())
+}
+
+fn target_with(emulator: &Emulator, options: &Options) -> Target {
     let to = ConnectionString::parse(&emulator.connection_string(None)).expect("well-formed");
     let namespace = emulator.clone();
-    Target::over(move || namespace.connect(), &to, HUB, &Options::default())
+    Target::over(move || namespace.connect(), &to, HUB, options)
 }
 
 /// Small, and without a warm-up.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use hubwire::bench::{Bench, Keys, Received, Workload};
+use hubwire::bench::{Bench, Keys, Received, Route, Workload};
 use hubwire::emulator::Fault;
+use hubwire::{Options, Retry};
 
-use crate::{hub, round, target, workload};
+use crate::{hub, round, target, target_with, workload};
 
 fn read() -> Workload {
     Workload { rate: "500/s".parse().ok(), duration: Some(Duration::from_secs(4)), receive: true, ..workload() }
@@ -42,6 +43,33 @@ async fn what_was_stored_without_an_outcome_is_told() {
     assert_eq!(round.ends.unknown, 10);
     let received = round.received.expect("it is read");
     assert_eq!((received.unknown_but_read, received.lost, received.duplicates), (10, Some(0), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_again_and_is_stored_twice_is_told() {
+    // The third batch is stored, and nothing is said of it until its connection ends.
+    let close = Fault::close("amqp:connection:forced", "gone").on_connection(2).starting_in(Duration::from_secs(1));
+    let emulator = hub().fault(Fault::never_settle().nth(3)).fault(close).build().expect("it can be built");
+    let options = Options::default().retry(Retry::default().resend_unknown(true));
+    let workload = Workload { max_batch_events: Some(10), linger: Some(Duration::from_secs(1)), ..read() };
+    let report = Bench::new(target_with(&emulator, &options), "an emulator").run(&workload, |_| {}).await;
+    let round = report.expect("it runs").rounds.remove(0);
+    let received = round.received.expect("it is read");
+    assert_eq!((round.ends.unknown, received.lost, received.duplicates), (0, Some(0), 10), "{received:?}");
+    assert_eq!(received.events, round.ends.accepted + 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_behind_later_ones_is_out_of_order() {
+    // The third batch is given back when others are under way behind it.
+    let late = Fault::delay_outcomes(Duration::from_millis(200));
+    let emulator = hub().fault(late).fault(Fault::release().nth(3)).build().expect("it can be built");
+    let route = Route::Partition("0".to_owned());
+    let workload =
+        Workload { route, max_batch_events: Some(10), linger: Some(Duration::from_secs(1)), in_flight: 8, ..read() };
+    let received = round(&emulator, &workload).await.received.expect("it is read");
+    assert_eq!((received.lost, received.duplicates), (Some(0), 0), "{received:?}");
+    assert!(received.out_of_order > 0, "{received:?}");
 }
 
 #[tokio::test(start_paused = true)]
