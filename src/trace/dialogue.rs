@@ -111,6 +111,8 @@ pub(super) enum Said {
 pub(super) struct Notes {
     /// What the link goes by, and whether the deliveries on it are sent or received.
     pub(super) link: Option<(String, Direction)>,
+    /// Of an attach: it answers one, without the terminus that was asked for.
+    pub(super) is_refusal: bool,
     /// Of a transfer: which delivery, and its bytes of the message.
     pub(super) delivery_id: Option<u32>,
     pub(super) payload_len: usize,
@@ -321,6 +323,9 @@ impl Dialogue {
         let Some(place) = session.attach(direction, attach, has_room) else { return };
         let link = &session.links[place];
         notes.link = Some((link.nick.clone(), link.sends));
+        let own_end = if link.sends == direction { "source" } else { "target" };
+        // A client may well ask without a terminus of its own. Source: AMQP 1.0 part 2, 2.6.3.
+        notes.is_refusal = link.is_answered && attach.get(own_end).is_none();
         if link.node != Node::EventHub {
             return;
         }

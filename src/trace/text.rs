@@ -146,6 +146,9 @@ fn spoken(performative: &Composite, record: &Record) -> String {
     if performative.code == code::ATTACH {
         line += &roles(performative);
     }
+    if notes.is_refusal {
+        line += " (refused: a detach follows)";
+    }
     let is_link_known = notes.link.is_some();
     for field in shown(performative.code).iter().filter(|field| !(is_link_known && **field == "handle")) {
         // What is not so is not said, nor that there is no limit.
@@ -173,10 +176,6 @@ fn roles(attach: &Composite) -> String {
         if let Some(filter) = terminus.as_ref().and_then(|terminus| terminus.get("filter")) {
             let _ = write!(text, " filter={}", Shown(filter));
         }
-    }
-    if attach.get("target").is_none() || attach.get("source").is_none() {
-        // An answer without the terminus that was asked for is a no. Source: AMQP 1.0 part 2, 2.6.3.
-        text += " (refused: a detach follows)";
     }
     text
 }

@@ -91,6 +91,52 @@ async fn hex_stands_below_and_a_cut_frame_is_told() {
     assert!(text.contains("without a close, within a frame"), "{text}");
 }
 
+/// A frame on channel 0: a performative with its fields, encoded.
+fn frame(code: u8, fields: &[&[u8]]) -> Vec<u8> {
+    let (count, body) = (fields.len() as u8, fields.concat());
+    let mut frame = (8 + 6 + body.len() as u32).to_be_bytes().to_vec();
+    frame.extend([2, 0, 0, 0, 0, 0x53, code, 0xc0, body.len() as u8 + 1, count]);
+    frame.extend(body);
+    frame
+}
+
+/// An attach of a link, with handle, role and target.
+fn attach(name: &[u8], handle: &[u8], role: &[u8], target: &[u8]) -> Vec<u8> {
+    const NOTHING: &[u8] = b"\x40";
+    frame(0x12, &[name, handle, role, NOTHING, NOTHING, NOTHING, target])
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_an_answer_without_its_terminus_is_a_refusal() {
+    const NOTHING: &[u8] = b"\x40";
+    let (sender, receiver) = (b"\x42", b"\x41");
+    let target = b"\0\x53\x29\xc0\x0c\x01\xa1\x09telemetry";
+    let page = Page::default();
+    let tap = Tap::builder().to(Form::Text, page.clone()).build();
+    let (near, mut far) = tokio::io::duplex(1_024);
+    let mut near = tap.wrap(near);
+    // Neither of them asks with a source of its own, as some clients do.
+    let asked = [
+        b"AMQP\0\x01\0\0".to_vec(),
+        frame(0x11, &[NOTHING, b"\x43", b"\x43", b"\x43"]),
+        attach(b"\xa1\x01a", b"\x43", sender, target),
+        attach(b"\xa1\x01b", b"\x52\x01", sender, target),
+    ];
+    let answered = [
+        b"AMQP\0\x01\0\0".to_vec(),
+        frame(0x11, &[b"\x60\0\0", b"\x43", b"\x43", b"\x43"]),
+        attach(b"\xa1\x01a", b"\x43", receiver, target),
+        attach(b"\xa1\x01b", b"\x52\x01", receiver, NOTHING),
+    ];
+    near.write_all(&asked.concat()).await.expect("room");
+    far.write_all(&answered.concat()).await.expect("room");
+    near.read_exact(&mut vec![0; answered.concat().len()]).await.expect("bytes");
+    let text = String::from_utf8(page.take()).expect("text");
+    let attaches: Vec<&str> = text.lines().filter(|line| line.contains(" attach ")).collect();
+    let refused: Vec<bool> = attaches.iter().map(|line| line.contains("(refused: a detach follows)")).collect();
+    assert_eq!(refused, [false, false, false, true], "{text}");
+}
+
 const FORMS: [Form; 5] = [Form::Text, Form::ColouredText, Form::Json, Form::Pcapng, Form::Recording];
 
 /// Every form of `bytes`, in pieces of this length; how many bytes were written of it.
