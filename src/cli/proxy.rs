@@ -35,7 +35,7 @@ pub(super) async fn run(args: Box<ProxyArgs>) -> u8 {
 
 async fn proxied(args: &ProxyArgs) -> Result<(), Failure> {
     let network = settings::network(&args.to)?;
-    let disturbance = Disturbance::new(args.faults.clone()).map_err(|error| Failure::input(error.to_string()))?;
+    let disturbance = Disturbance::new(args.faults.clone());
     let options = settings::options(&args.to, network.connection_string.host(), args.timeout)?;
     for warning in network.connection_string.warnings() {
         output::warn(format_args!("{}: {warning}", network.source));
@@ -101,11 +101,10 @@ async fn accept(listener: &TcpListener, road: &Arc<Road>) {
 async fn carried(road: &Road, client: TcpStream, number: u64) -> Result<(), String> {
     let host = road.network.connection_string.host();
     let hub = dial(&road.network.connection_string, &road.options).await.map_err(|error| error.to_string())?;
-    let client = road.disturbance.of(client, number);
+    let (client, trouble) = road.disturbance.connection(client, number);
     let client = Tap::wrap_if(road.tap.as_ref(), client, Some(&format!("client {number}")));
     let hub = Tap::wrap_if(road.tap.as_ref(), hub, Some(&format!("{host}, for client {number}")));
-    let interference = road.disturbance.trouble(number).map(Interference::new);
-    carrying::carry(client, hub, host, &road.tokens, interference).await
+    carrying::carry(client, hub, host, &road.tokens, trouble.map(Interference::new)).await
 }
 
 #[cfg(test)]

@@ -83,17 +83,6 @@ fn a_fault_befalls_the_client_alone() {
 }
 
 #[test]
-fn faults_that_need_an_emulator_are_refused() {
-    let to = crate::support::connection_string(1);
-    for fault in ["out-of-order", "cut hub=telemetry", "silence link=telemetry"] {
-        let run = hubwire(&["proxy", "--fault", fault], "", &[("CONNECTION_STR", &to)]);
-        assert_eq!(run.code, 2, "{run:?}");
-        let why = ["cannot be put between others: in which order", "cannot be aimed so between others"];
-        assert!(why.iter().any(|why| run.stderr.contains(why)), "{run:?}");
-    }
-}
-
-#[test]
 fn faults_befall_deliveries_in_between_and_the_client_tells_of_them() {
     let (_emulator, to) = namespace();
     let fault = r#"reject condition=amqp:not-allowed text="Not today." nth=2"#;

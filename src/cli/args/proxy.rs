@@ -35,7 +35,7 @@ pub(in crate::cli) struct ProxyArgs {
     pub(in crate::cli) timeout: Option<Duration>,
 
     /// Do something wrong in between, e.g. 'reject nth=2', 'delay-outcomes by=2s', 'detach after-deliveries=3',
-    /// 'cut written=2000': every fault of `hubwire emulator` but `out-of-order`; may be repeated
+    /// 'cut written=2000': every fault of `hubwire emulator`; may be repeated
     #[arg(long = "fault", value_name = "FAULT")]
     pub(in crate::cli) faults: Vec<Fault>,
 

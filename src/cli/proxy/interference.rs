@@ -4,6 +4,7 @@
 
 mod blows;
 mod deliveries;
+mod order;
 mod session;
 mod steps;
 
@@ -20,6 +21,7 @@ use crate::emulator::{Stage, Trouble};
 use crate::trace::{Frames, Piece};
 use crate::wire::descriptors::codes as code;
 use crate::wire::value::Value;
+use order::{Backwards, Outcome};
 use session::{Half, Link, Session};
 
 /// From a close of ours to the client's.
@@ -81,8 +83,10 @@ pub(super) struct Interference {
     by_hub: BTreeMap<u16, u16>,
     /// Channels of sessions that we have ended, until the side itself ends them.
     ended: Both<BTreeSet<u16>>,
-    /// Outcomes that are told later, by the client's channel.
-    held: Vec<(Instant, u16, Frame)>,
+    /// Outcomes that are told later.
+    held: Vec<(Instant, Outcome)>,
+    /// What came together, and is told backwards.
+    backwards: Backwards,
     end: End,
 }
 
@@ -107,6 +111,7 @@ impl Interference {
             by_hub: BTreeMap::new(),
             ended: Both::default(),
             held: Vec::new(),
+            backwards: Backwards::default(),
             end: End::No,
         }
     }
@@ -119,7 +124,9 @@ impl Interference {
     /// Takes what a side says.
     pub(super) fn hear(&mut self, from: Side, bytes: &[u8], now: Instant) -> Result<(), Unreadable> {
         self.input.of_mut(from).push(bytes);
-        self.go_on(from, now)
+        let heard = self.go_on(from, now);
+        self.tell_backwards(now);
+        heard
     }
 
     /// Whether what this side says has to wait.
@@ -140,7 +147,7 @@ impl Interference {
     /// When [`turn`](Self::turn) has something to do.
     pub(super) fn wake(&self) -> Option<Instant> {
         let pauses = [&self.paused.client, &self.paused.hub].into_iter().flatten().map(|(until, _)| *until);
-        let held = self.held.iter().map(|(due, ..)| *due);
+        let held = self.held.iter().map(|(due, _)| *due);
         let closing = match self.end {
             End::Closing(until) => Some(until),
             End::No | End::Over => None,
@@ -158,9 +165,7 @@ impl Interference {
             self.seen = edition;
             self.look_at_credit(now);
         }
-        if self.tell_outcomes(|due, _| due <= now) {
-            self.deal_all_pending(now);
-        }
+        self.tell_outcomes(now);
         if matches!(self.end, End::Closing(until) if until <= now) {
             self.end = End::Over;
         }
@@ -170,6 +175,7 @@ impl Interference {
                 self.go_on(side, now)?;
             }
         }
+        self.tell_backwards(now);
         Ok(())
     }
 
@@ -202,7 +208,21 @@ impl Interference {
     }
 
     /// A frame whose turn has come.
-    fn pass(&mut self, from: Side, mut frame: Frame, now: Instant) {
+    fn pass(&mut self, from: Side, frame: Frame, now: Instant) {
+        let is_of_links = [code::ATTACH, code::DETACH, code::END].contains(&frame.code);
+        self.pass_on(from, frame, now);
+        if is_of_links {
+            self.tell_paths();
+        }
+    }
+
+    /// Streams are aimed at by where the links on them lead.
+    fn tell_paths(&self) {
+        let links = self.sessions.values().flat_map(|session| session.links.values());
+        self.trouble.lead_to(links.filter(|link| link.hub_handle.is_some()).map(|link| link.path.clone()));
+    }
+
+    fn pass_on(&mut self, from: Side, mut frame: Frame, now: Instant) {
         if self.end != End::No {
             if from == Side::Client && frame.code == code::CLOSE {
                 self.end = End::Over;
@@ -213,7 +233,7 @@ impl Interference {
             code::SASL_OUTCOME => return self.on_sasl_outcome(frame, now),
             code::OPEN => return self.on_open(from, frame, now),
             code::BEGIN => return self.on_begin(from, frame, now),
-            code::CLOSE => _ = self.tell_outcomes(|_, _| true),
+            code::CLOSE => self.tell_all_outcomes(None),
             code::ATTACH..=code::END if self.ended.of(from).contains(&frame.channel()) => {
                 if frame.code == code::END {
                     self.ended.of_mut(from).remove(&frame.channel());
@@ -273,7 +293,7 @@ impl Interference {
 
     fn on_end(&mut self, from: Side, frame: &Frame) {
         let Some(channel) = self.channel(from, frame) else { return };
-        _ = self.tell_outcomes(|_, held| held == channel);
+        self.tell_all_outcomes(Some(channel));
         if let Some(session) = self.sessions.get_mut(&channel)
             && session.ends(from)
         {
@@ -290,7 +310,7 @@ impl Interference {
                 return;
             }
             session.detach(from, handle);
-            _ = self.tell_outcomes(|_, held| held == channel);
+            self.tell_all_outcomes(Some(channel));
         }
         self.tell_frame(from.other(), frame);
     }

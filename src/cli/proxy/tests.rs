@@ -1,7 +1,7 @@
 //! hubwire's own client, through the proxy with faults in it, to an emulator. In memory, with paused time.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -35,7 +35,7 @@ impl Stage {
         let emulator = builder.event_hub(HUB, 1).build().unwrap();
         let to = ConnectionString::parse(&emulator.connection_string(None)).unwrap();
         let faults = faults.iter().map(|fault| fault.parse::<Fault>().unwrap()).collect();
-        let disturbance = Disturbance::new(faults).unwrap();
+        let disturbance = Disturbance::new(faults);
         Self { emulator, to, disturbance, count: Arc::default(), retry: Retry::none() }
     }
 
@@ -49,8 +49,8 @@ impl Stage {
         move || {
             let number = count.fetch_add(1, Ordering::Relaxed) + 1;
             let (client, near) = tokio::io::duplex(1 << 16);
-            let (near, far) = (disturbance.of(near, number), emulator.connect());
-            let (tokens, interference) = (Arc::clone(&tokens), disturbance.trouble(number).map(Interference::new));
+            let ((near, trouble), far) = (disturbance.connection(near, number), emulator.connect());
+            let (tokens, interference) = (Arc::clone(&tokens), trouble.map(Interference::new));
             tokio::spawn(async move { carrying::carry(near, far, "localhost", &tokens, interference).await });
             std::future::ready(Ok(client))
         }
@@ -254,6 +254,79 @@ async fn steps_come_later() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_came_together_is_told_backwards() {
+    for (fault, expected) in [("lose nth=99", "123"), ("out-of-order", "321"), ("out-of-order hub=elsewhere", "123")] {
+        for delay in ["", "delay-outcomes by=1s"] {
+            let faults: Vec<&str> = [fault, delay].into_iter().filter(|fault| !fault.is_empty()).collect();
+            let stage = Stage::new(&faults);
+            let (_connection, sender) = stage.sender().await;
+            let (sender, order) = (Arc::new(sender), Arc::new(Mutex::new(String::new())));
+            let sends = ["1", "2", "3"].map(|body| {
+                let (sender, order) = (Arc::clone(&sender), Arc::clone(&order));
+                tokio::spawn(async move {
+                    assert_eq!(sent(&sender, body).await, "accepted");
+                    order.lock().unwrap().push_str(body);
+                })
+            });
+            for sending in sends {
+                sending.await.unwrap();
+            }
+            // Whoever is told first goes on first.
+            assert_eq!(*order.lock().unwrap(), expected, "{faults:?}");
+            assert_eq!(stage.stored().len(), 3);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn outcomes_that_are_told_backwards_are_told_before_the_end() {
+    let stage = Stage::new(&["out-of-order", "detach after-deliveries=3"]).retrying();
+    let (_connection, sender) = stage.sender().await;
+    let outcomes = tokio::join!(sent(&sender, "1"), sent(&sender, "2"), sent(&sender, "3"));
+    let accepted = "accepted".to_owned();
+    assert_eq!(outcomes, (accepted.clone(), accepted.clone(), accepted));
+    assert_eq!((stage.stored().len(), stage.disturbance.fired()), (3, 2), "one turn, one detach");
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_that_came_together_are_answered_backwards() {
+    let stage = Stage::new(&["out-of-order"]);
+    let connection = stage.connect().await.unwrap();
+    connection.event_hub_properties(HUB).await.unwrap();
+    let before = stage.disturbance.fired();
+    let (hub, partition) =
+        tokio::join!(connection.event_hub_properties(HUB), connection.partition_properties(HUB, "0"));
+    assert_eq!((hub.unwrap().name.as_str(), partition.unwrap().id.as_str()), (HUB, "0"));
+    assert_eq!(stage.disturbance.fired() - before, 2, "the outcomes of two questions, and their answers");
+    // Their numbers have not.
+    assert_eq!(connection.partition_properties(HUB, "0").await.unwrap().id, "0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_are_aimed_at_by_where_their_links_lead() {
+    for fault in
+        ["cut written=0 hub=telemetry", "cut written=0 link=telemetry", "cut written=0 hub=telemetry connection=1"]
+    {
+        let stage =
+            Stage::new(&["cut written=0 hub=elsewhere", "silence link=telemetry/Partitions/0", fault]).retrying();
+        // Nothing leads to the hub while it is asked about.
+        let connection = stage.connect().await.unwrap();
+        assert_eq!(connection.event_hub_properties(HUB).await.unwrap().name, HUB);
+        assert_eq!(stage.disturbance.fired(), 0, "{fault}");
+        let sender = connection.sender(HUB).await.unwrap();
+        assert_eq!(sent(&sender, "1").await, "accepted");
+        assert_eq!(stage.stored().concat(), "1");
+        assert_eq!((stage.disturbance.fired(), stage.count.load(Ordering::Relaxed)), (1, 2), "{fault}");
+    }
+    let stage = Stage::new(&["silence hub=telemetry at=5s for=10s"]);
+    let (_connection, sender) = stage.sender().await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let began = clock::now();
+    assert_eq!(sent(&sender, "1").await, "accepted");
+    assert_eq!((clock::now() - began).as_secs(), 9);
+}
+
+#[tokio::test(start_paused = true)]
 async fn readers_go_on_beside_what_is_struck() {
     let stage = Stage::new(&["detach after-deliveries=3 hub=telemetry", "lose nth=5"]);
     let (connection, sender) = stage.sender().await;
@@ -298,7 +371,7 @@ async fn an_error_says_whose_it_is() {
     let (client, near) = tokio::io::duplex(64);
     let stage = Stage::new(&["cut read=0"]);
     let tokens = token_source(&stage.to, &Options::default());
-    let near = stage.disturbance.of(near, 1);
+    let (near, _) = stage.disturbance.connection(near, 1);
     let why = carrying::carry(near, stage.emulator.connect(), "localhost", &tokens, None).await.unwrap_err();
     assert!(why.starts_with("the client: "), "{why}");
     drop(client);
@@ -374,8 +447,8 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(async {
             let faults = faults.iter().map(|fault| fault.parse::<Fault>().unwrap()).collect();
-            let trouble = Disturbance::new(faults).unwrap().trouble(1).unwrap();
-            let (mut interference, frames) = (Interference::new(trouble), session());
+            let (_stream, trouble) = Disturbance::new(faults).connection(tokio::io::empty(), 1);
+            let (mut interference, frames) = (Interference::new(trouble.unwrap()), session());
             let plain = (0..frames.len()).map(|at| (at, 0, 0, false));
             for (at, place, byte, is_changed) in plain.chain(order) {
                 let (is_client, mut frame) = frames[at % frames.len()].clone();

@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -17,27 +17,6 @@ use crate::emulator::mailbox::{Mailbox, Order};
 use crate::emulator::throttle;
 use crate::wire::frame::PeerError;
 
-/// A fault that only an emulator can do.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NotBetween {
-    #[error(
-        "`{fault}` cannot be put between others: in which order deliveries are settled is the namespace's affair; use \
-         `hubwire emulator --fault`"
-    )]
-    Order {
-        /// As it was written.
-        fault: String,
-    },
-    #[error(
-        "`{fault}` cannot be aimed so between others: a stream is told from others by the number of its connection, or by \
-         deliveries; use `connection=` or `after-deliveries=`, or `hubwire emulator --fault`"
-    )]
-    Aim {
-        /// As it was written.
-        fault: String,
-    },
-}
-
 /// The faults that are in force between clients and a namespace.
 #[derive(Clone, Debug)]
 pub(crate) struct Disturbance {
@@ -47,17 +26,23 @@ pub(crate) struct Disturbance {
 }
 
 impl Disturbance {
-    pub(crate) fn new(faults: Vec<Fault>) -> Result<Self, NotBetween> {
-        faults.iter().try_for_each(check)?;
-        let is_of_frames = faults.iter().any(|fault| !is_of_streams(fault) || fault.waits_for_deliveries());
-        Ok(Self { faults: Arc::new(Faults::new(faults, clock::now())), is_of_frames })
+    pub(crate) fn new(faults: Vec<Fault>) -> Self {
+        let is_of_frames = faults.iter().any(|fault| !is_of_streams(fault) || needs_frames(fault));
+        Self { faults: Arc::new(Faults::new(faults, clock::now())), is_of_frames }
     }
 
-    /// The stream of the connection of this number, from 1, as the faults have it.
-    pub(crate) fn of<S>(&self, stream: S, number: u64) -> Disturbed<S> {
-        let faults = Arc::clone(&self.faults);
+    /// The connection of this number, from 1: its stream as the faults have it, and what befalls its frames, if anything ever
+    /// does.
+    pub(crate) fn connection<S>(&self, stream: S, number: u64) -> (Disturbed<S>, Option<Trouble>) {
+        let (faults, paths) = (Arc::clone(&self.faults), Paths::default());
+        let trouble = self.is_of_frames.then(|| {
+            let mailbox = Arc::<Mailbox>::default();
+            faults.enter(number, &mailbox);
+            Trouble { faults: Arc::clone(&faults), number, mailbox, paths: paths.clone() }
+        });
         let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
-        Disturbed { stream: Faulty::new(stream, Arc::clone(&faults)), faults, number, timer }
+        let stream = Faulty::new(stream, Arc::clone(&faults));
+        (Disturbed { stream, faults, number, paths, timer }, trouble)
     }
 
     /// How often a fault befell something.
@@ -65,29 +50,25 @@ impl Disturbance {
     pub(crate) fn fired(&self) -> u64 {
         self.faults.fired()
     }
-
-    /// What befalls the frames of that connection, if anything ever does.
-    pub(crate) fn trouble(&self, number: u64) -> Option<Trouble> {
-        self.is_of_frames.then(|| {
-            let mailbox = Arc::<Mailbox>::default();
-            self.faults.enter(number, &mailbox);
-            Trouble { faults: Arc::clone(&self.faults), number, mailbox }
-        })
-    }
 }
 
 fn is_of_streams(fault: &Fault) -> bool {
     matches!(fault.what, What::Cut(..) | What::Silence | What::ByteByByte)
 }
 
-fn check(fault: &Fault) -> Result<(), NotBetween> {
-    if fault.what == What::OutOfOrder {
-        return Err(NotBetween::Order { fault: fault.to_string() });
+/// Whether frames say when, or whom, it befalls.
+fn needs_frames(fault: &Fault) -> bool {
+    fault.waits_for_deliveries() || fault.aim.target.is_some()
+}
+
+/// Where a connection's links lead, as its frames have said: how a stream is told from others.
+#[derive(Clone, Debug, Default)]
+struct Paths(Arc<Mutex<Vec<String>>>);
+
+impl Paths {
+    fn all(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    if is_of_streams(fault) && fault.aim.target.is_some() && !fault.waits_for_deliveries() {
-        return Err(NotBetween::Aim { fault: fault.to_string() });
-    }
-    Ok(())
 }
 
 /// What befalls the frames of one connection. Paths are those of links, tokens are known by the path that they are for.
@@ -96,6 +77,7 @@ pub(crate) struct Trouble {
     faults: Arc<Faults>,
     number: u64,
     mailbox: Arc<Mailbox>,
+    paths: Paths,
 }
 
 impl Trouble {
@@ -186,6 +168,16 @@ impl Trouble {
         self.faults.holds(now, &What::WithholdCredit, |aim| aim.is_link(self.number, path))
     }
 
+    /// Whether what came together is to be answered backwards. `$cbs` and `$management` are not spared.
+    pub(crate) fn is_out_of_order(&self, now: Instant, path: &str) -> bool {
+        self.faults.holds(now, &What::OutOfOrder, |aim| aim.is_connection(self.number, [path]))
+    }
+
+    /// The connection's links lead there now, all of them.
+    pub(crate) fn lead_to(&self, paths: impl Iterator<Item = String>) {
+        *self.paths.all() = paths.collect();
+    }
+
     /// What a delivery sets off. Silence and cuts begin by themselves.
     pub(crate) fn after_delivery(&self, now: Instant, path: &str) -> Vec<Blow> {
         self.faults.after_delivery(now, self.number, path)
@@ -197,6 +189,7 @@ pub(crate) struct Disturbed<S> {
     stream: Faulty<S>,
     faults: Arc<Faults>,
     number: u64,
+    paths: Paths,
     /// For the next change.
     timer: Pin<Box<Sleep>>,
 }
@@ -214,7 +207,7 @@ impl<S> Disturbed<S> {
         let manners = Manners {
             is_silent: self.comes_over(&What::Silence),
             is_byte_by_byte: self.comes_over(&What::ByteByByte),
-            cuts: self.faults.cuts(now, self.number, |aim| aim.is_connection(self.number, [])),
+            cuts: self.faults.cuts(now, self.number, |aim| self.is_meant(aim)),
         };
         self.faults.count(self.stream.behave(&manners));
         if let Some(change) = self.faults.next_change() {
@@ -225,7 +218,11 @@ impl<S> Disturbed<S> {
     }
 
     fn comes_over(&self, what: &What) -> bool {
-        self.faults.has_come_over(clock::now(), what, self.number, |aim| aim.is_connection(self.number, []))
+        self.faults.has_come_over(clock::now(), what, self.number, |aim| self.is_meant(aim))
+    }
+
+    fn is_meant(&self, aim: &Aim) -> bool {
+        aim.is_connection(self.number, self.paths.all().iter().map(String::as_str))
     }
 }
 

@@ -35,6 +35,7 @@ impl Interference {
             }
         };
         self.trouble.count(struck as u64);
+        self.tell_paths();
     }
 
     fn links_at(&self, aim: &Aim) -> Vec<(u16, u32)> {
@@ -67,7 +68,7 @@ impl Interference {
 
     /// Detaches a link on both sides. What either still says of it is swallowed until it detaches it as well.
     pub(super) fn detach_link(&mut self, channel: u16, handle: u32, error: &PeerError) {
-        _ = self.tell_outcomes(|_, held| held == channel);
+        self.tell_all_outcomes(Some(channel));
         let Some(session) = self.sessions.get_mut(&channel) else { return };
         // Without the namespace's half there is nothing to detach yet.
         let hub_handle = session.links.get(&handle).and_then(|link| link.hub_handle);
@@ -85,7 +86,7 @@ impl Interference {
 
     /// Ends a session on both sides, likewise.
     pub(super) fn end_session(&mut self, channel: u16, error: &PeerError) {
-        _ = self.tell_outcomes(|_, held| held == channel);
+        self.tell_all_outcomes(Some(channel));
         let Some(hub_channel) = self.sessions.get(&channel).and_then(|session| session.hub_channel) else { return };
         self.sessions.remove(&channel);
         self.by_hub.remove(&hub_channel);
@@ -97,7 +98,7 @@ impl Interference {
 
     /// Closes the connection on both sides. Nothing passes any more.
     pub(super) fn close(&mut self, error: &PeerError, now: Instant) {
-        _ = self.tell_outcomes(|_, _| true);
+        self.tell_all_outcomes(None);
         self.end = End::Closing(now + CLOSE_WITHIN);
         self.tell_frame(Side::Client, Frame::new(0, code::CLOSE, vec![error_of(error)]));
         self.tell_frame(Side::Hub, Frame::new(0, code::CLOSE, vec![Value::Null]));

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::blows::error_of;
+use super::order::Outcome;
 use super::session::{Current, Link, Owed, Session};
 use super::{Interference, Side};
 use crate::cli::proxy::frame::Frame;
@@ -26,6 +27,13 @@ struct Run {
     first: u32,
     last: u32,
     due: Option<Instant>,
+    is_backwards: bool,
+}
+
+impl Run {
+    fn is_like(&self, other: &Self) -> bool {
+        (self.due, self.is_backwards) == (other.due, other.is_backwards)
+    }
 }
 
 impl Interference {
@@ -42,10 +50,29 @@ impl Interference {
             return self.on_delivery(channel, handle, frame, now);
         }
         renumber(session, from, &mut frame);
-        if !frame.is(MORE) && from == Side::Hub {
+        match from {
+            Side::Client => self.tell_frame(Side::Hub, frame),
+            Side::Hub => self.on_answer(channel, handle, frame, now),
+        }
+    }
+
+    /// A transfer of the namespace's.
+    fn on_answer(&mut self, channel: u16, hub_handle: u32, mut frame: Frame, now: Instant) {
+        if !frame.is(MORE) {
             self.change_answer(&mut frame);
         }
-        self.tell_frame(from.other(), frame);
+        let link = self.sessions.get_mut(&channel).and_then(|session| session.link_mut(Side::Hub, hub_handle));
+        let is_backwards = link.is_some_and(|(_, link)| {
+            let is_whole = !frame.is(MORE) && !link.is_partial;
+            link.is_partial = frame.is(MORE);
+            is_whole && link.is_answers() && self.trouble.is_out_of_order(now, &link.path)
+        });
+        if !is_backwards {
+            return self.tell_frame(Side::Client, frame);
+        }
+        let start = self.output.client.len();
+        self.tell_frame(Side::Client, frame.clone());
+        self.backwards.answered((channel, hub_handle), start..self.output.client.len(), frame);
     }
 
     /// A transfer over a link that we have detached, which its sender has not heard of yet.
@@ -123,7 +150,7 @@ impl Interference {
     fn deal_pending(&mut self, channel: u16, now: Instant) {
         let Some(session) = self.sessions.get_mut(&channel) else { return };
         let pending = std::mem::take(&mut session.pending);
-        let is_held = self.held.iter().any(|(_, held, _)| *held == channel);
+        let is_held = self.held.iter().any(|(_, held)| held.channel == channel) || self.backwards.has_any_of(channel);
         let is_due = |(_, link, id): &(_, u32, u32)| !is_held && session.is_settled(*link, *id);
         let (due, waiting): (Vec<_>, Vec<_>) = pending.into_iter().partition(is_due);
         session.pending = waiting;
@@ -166,24 +193,36 @@ impl Interference {
             return self.tell_frame(Side::Hub, of_range(frame, first, last));
         }
         let Some(session) = self.sessions.get_mut(&channel) else { return };
-        for Run { first, last, due } in runs(session, &self.trouble, frame, first, last, now) {
-            let told = of_range(frame, first, last);
+        for Run { first, last, due, is_backwards } in runs(session, &self.trouble, frame, first, last, now) {
+            let outcome = Outcome { channel, first, last, is_backwards, frame: frame.clone() };
             match due {
-                Some(due) => self.held.push((due, channel, told)),
-                None => self.tell_frame(Side::Client, told),
+                Some(due) => self.held.push((due, outcome)),
+                None => self.tell_outcome_of(outcome),
             }
         }
     }
 
-    /// Tells the outcomes that were held back, of which `is_due` is true by their time and the client's channel; whether
-    /// there were any.
-    pub(super) fn tell_outcomes(&mut self, is_due: impl Fn(Instant, u16) -> bool) -> bool {
+    /// Tells the outcomes that were held back until now.
+    pub(super) fn tell_outcomes(&mut self, now: Instant) {
+        if self.tell_held(|due, _| due <= now) {
+            self.deal_all_pending(now);
+        }
+    }
+
+    /// Tells all outcomes of a session, or of all: what comes next is the end of whatever they are of.
+    pub(super) fn tell_all_outcomes(&mut self, of: Option<u16>) {
+        self.tell_held(|_, channel| of.is_none_or(|of| of == channel));
+        self.turn_around();
+    }
+
+    /// Whether there were any.
+    fn tell_held(&mut self, is_due: impl Fn(Instant, u16) -> bool) -> bool {
         let held = std::mem::take(&mut self.held);
-        let (due, later): (Vec<_>, Vec<_>) = held.into_iter().partition(|(due, channel, _)| is_due(*due, *channel));
+        let (due, later): (Vec<_>, Vec<_>) = held.into_iter().partition(|(due, held)| is_due(*due, held.channel));
         self.held = later;
         let is_any = !due.is_empty();
-        for (.., frame) in due {
-            self.tell_frame(Side::Client, frame);
+        for (_, outcome) in due {
+            self.tell_outcome_of(outcome);
         }
         is_any
     }
@@ -219,13 +258,14 @@ fn runs(session: &mut Session, trouble: &Trouble, frame: &Frame, first: u32, las
     let mut runs: Vec<Run> = Vec::new();
     let mut at = first;
     for (id, owed) in known {
-        let due = session.links.get(&owed.link).and_then(|link| trouble.outcome_delay(now, &link.path));
-        let due = due.and_then(|by| now.checked_add(by));
+        let path = session.links.get(&owed.link).map(|link| link.path.as_str());
+        let due = path.and_then(|path| trouble.outcome_delay(now, path)).and_then(|by| now.checked_add(by));
+        let is_backwards = path.is_some_and(|path| trouble.is_out_of_order(now, path));
         if at != id {
-            add(&mut runs, Run { first: at, last: id.wrapping_sub(1), due: None });
+            add(&mut runs, Run { first: at, last: id.wrapping_sub(1), due: None, is_backwards: false });
         }
         if !owed.is_withheld {
-            add(&mut runs, Run { first: id, last: id, due });
+            add(&mut runs, Run { first: id, last: id, due, is_backwards });
         }
         at = id.wrapping_add(1);
         if frame.is(3) {
@@ -233,19 +273,19 @@ fn runs(session: &mut Session, trouble: &Trouble, frame: &Frame, first: u32, las
         }
     }
     if at != last.wrapping_add(1) {
-        add(&mut runs, Run { first: at, last, due: None });
+        add(&mut runs, Run { first: at, last, due: None, is_backwards: false });
     }
     runs
 }
 
 fn add(runs: &mut Vec<Run>, run: Run) {
     match runs.last_mut() {
-        Some(before) if before.due == run.due && before.last.wrapping_add(1) == run.first => before.last = run.last,
+        Some(before) if before.is_like(&run) && before.last.wrapping_add(1) == run.first => before.last = run.last,
         _ => runs.push(run),
     }
 }
 
-fn of_range(frame: &Frame, first: u32, last: u32) -> Frame {
+pub(super) fn of_range(frame: &Frame, first: u32, last: u32) -> Frame {
     let mut frame = frame.clone();
     frame.set(FIRST, first);
     if frame.get(LAST).is_some() || first != last {

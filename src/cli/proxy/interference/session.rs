@@ -66,6 +66,8 @@ pub(super) struct Link {
     is_withheld: bool,
     /// The delivery whose transfers are coming.
     pub(super) current: Option<Current>,
+    /// Of a link of the namespace's: the transfers of a delivery are coming.
+    pub(super) is_partial: bool,
 }
 
 /// A delivery whose transfers are coming.
@@ -205,7 +207,14 @@ impl Link {
             granted: None,
             is_withheld: false,
             current: None,
+            is_partial: false,
         }
+    }
+
+    /// Whether it brings what `$cbs` or `$management` answers.
+    pub(super) fn is_answers(&self) -> bool {
+        let node = self.path.rsplit('/').next().unwrap_or_default();
+        !self.is_clients && ["$cbs", "$management"].iter().any(|name| node.eq_ignore_ascii_case(name))
     }
 
     /// Whether credit is withheld from now on; whether that is news.
