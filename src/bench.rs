@@ -28,7 +28,7 @@ pub use generator::MaterialError;
 pub use latency::Latency;
 pub use ledger::Received;
 pub use limits::{Held, Limit};
-pub use report::{Column, Ends, Figure, Rank, Report, ReportError, Round, Second};
+pub use report::{Column, Ends, Figure, NamedFile, Rank, Report, ReportError, Round, Second};
 #[cfg(feature = "cli")]
 pub(crate) use report::{MIB, command};
 pub use run::{Bench, BenchError, Outcome, SendFailure};

@@ -74,6 +74,15 @@ async fn tls_port(emulator: &Emulator, acceptor: TlsAcceptor) -> u16 {
     .await
 }
 
+async fn plain_port(emulator: &Emulator) -> u16 {
+    let emulator = emulator.clone();
+    port(move |stream| {
+        let emulator = emulator.clone();
+        async move { emulator.serve(stream).await }
+    })
+    .await
+}
+
 async fn open(host: &str, port: u16, options: &Options) -> Result<Connection, Error> {
     let text = format!(
         "Endpoint=sb://{host}:{port};SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=SAS_KEY_VALUE"
@@ -96,6 +105,31 @@ async fn a_batch_is_accepted_over_tls() {
 }
 
 /// A connection that is lost comes back with the session that it had: no certificate is sent and checked again.
+#[tokio::test]
+async fn what_tls_adds_is_counted() {
+    let emulator = emulator();
+    let (authority, acceptor) = authority_and_acceptor();
+    let (secured, plain) = (tls_port(&emulator, acceptor).await, plain_port(&emulator).await);
+    let options = Options::default().root_certificates_pem(authority);
+    let mut counted = Vec::new();
+    for (port, development) in [(secured, "false"), (plain, "true")] {
+        let text = format!(
+            "Endpoint=sb://localhost:{port};SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=SAS_KEY_VALUE;\
+             UseDevelopmentEmulator={development}"
+        );
+        let to = ConnectionString::parse(&text).expect("well-formed");
+        let connection = Connection::open(&to, &options).await.expect("a peer");
+        let sender = connection.sender(HUB).await.expect("a link");
+        sender.send(batch_of(sender.batch(), ["one"])).await.expect("accepted");
+        counted.push(connection.counters());
+    }
+    // A greeting and a certificate, at the very least.
+    let (secured, plain) = (counted[0], counted[1]);
+    assert!(plain.sent_bytes > plain.accepted_bytes && plain.received_bytes > 500, "{plain:?}");
+    assert!(secured.sent_bytes > plain.sent_bytes + 200, "{secured:?} {plain:?}");
+    assert!(secured.received_bytes > plain.received_bytes + 500, "{secured:?} {plain:?}");
+}
+
 #[tokio::test]
 async fn a_lost_connection_resumes_its_tls_session() {
     let emulator = emulator();

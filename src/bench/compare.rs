@@ -2,8 +2,9 @@
 
 use std::fmt::{self, Write};
 
+use super::limits::Limit;
 use super::report::text::decimals;
-use super::report::{Figure, Report};
+use super::report::{Figure, NamedFile, Report};
 
 /// A figure in two runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,6 +143,8 @@ impl Comparison {
         };
         look("the workload", &before.workload.to_string(), &after.workload.to_string());
         let build = |report: &Report| if report.is_debug_build { "a debug build" } else { "a release build" };
+        look("what is read from files", &files(before), &files(after));
+        look("what breaks a rate", &limits(before), &limits(after));
         look("the build", build(before), build(after));
         look("the target", &before.target, &after.target);
         look("the CPU", &before.machine.cpu, &after.machine.cpu);
@@ -149,6 +152,19 @@ impl Comparison {
         look("the version", &before.version, &after.version);
         Self { changes, differences }
     }
+}
+
+fn files(report: &Report) -> String {
+    listed(report.files.iter().map(NamedFile::to_string))
+}
+
+fn limits(report: &Report) -> String {
+    listed(report.search_limits.iter().flatten().map(Limit::to_string))
+}
+
+fn listed(texts: impl Iterator<Item = String>) -> String {
+    let text = texts.collect::<Vec<_>>().join("; ");
+    if text.is_empty() { "nothing".to_owned() } else { text }
 }
 
 /// A row for each figure; then what else differs, which makes the rest doubtful.
@@ -211,7 +227,13 @@ pub(super) mod tests {
             ..Round::default()
         };
         let mut report = Report::new(&Workload::default(), "a hub", "telemetry", "2026-11-25T09:05:00Z".to_owned());
-        report.machine = Machine { system: "linux x86_64".into(), kernel: "6.1".into(), cpu: "a CPU".into(), cpus: 2 };
+        report.machine = Machine {
+            system: "linux x86_64".into(),
+            kernel: "6.1".into(),
+            cpu: "a CPU".into(),
+            cpus: 2,
+            memory_len: None,
+        };
         (report.version, report.is_debug_build) = ("0.1.0".into(), false);
         report.rounds = rates.iter().map(round).collect();
         report
@@ -239,6 +261,21 @@ pub(super) mod tests {
         assert_eq!(verdict(p99, &slow, &slow), Verdict::WithinNoise);
         assert_eq!(verdict(p99, &slow, &report(&[1], 1.0)), Verdict::OneRound);
         assert_eq!(Change::of(Figure::Lost, &slow, &fast), None);
+    }
+
+    #[test]
+    fn other_limits_and_other_files_are_told() {
+        let (mut before, mut after) = (report(&[100], 1.0), report(&[100], 1.0));
+        before.search_limits = Some(vec!["p99>100ms".parse().unwrap()]);
+        after.search_limits = Some(vec!["p99>1s".parse().unwrap(), "errors>0%".parse().unwrap()]);
+        before.files = vec![NamedFile::of("keys.txt".as_ref(), "a\nb\n")];
+        after.files = vec![NamedFile::of("keys.txt".as_ref(), "a\nc\n")];
+        let expected = [
+            "what is read from files was keys.txt, 4 bytes, SHA-256 911169ddaaf1..., and is keys.txt, 4 bytes, SHA-256 b72cf6d79181...",
+            "what breaks a rate was p99>100ms, and is p99>1s; errors>0%",
+        ];
+        assert_eq!(Comparison::of(&before, &after).differences, expected);
+        assert!(Comparison::of(&before, &before).differences.is_empty());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_distr::Zipf;
 
+use super::report::NamedFile;
 use super::workload::{Bodies, Keys, Sizes, Workload, size};
 use crate::wire::secret::shown;
 
@@ -58,6 +59,8 @@ pub(super) struct Material {
     sizes: SizeSource,
     bodies: BodySource,
     keys: KeySource,
+    /// What was read, for the report.
+    pub(super) files: Vec<NamedFile>,
 }
 
 #[derive(Debug)]
@@ -87,14 +90,18 @@ enum KeySource {
 impl Material {
     /// Reads the files, and makes the bytes.
     pub(super) fn new(workload: &Workload) -> Result<Self, MaterialError> {
-        let sizes = sizes(&workload.sizes)?;
+        let mut files = Files::default();
+        let sizes = sizes(&workload.sizes, &mut files)?;
         let bodies = match &workload.bodies {
             Bodies::Random => BodySource::Pool(random_pool(&sizes, workload.seed)),
             Bodies::Compressible => BodySource::Pool(pool_of_words(&sizes, workload.seed)),
-            Bodies::Template(path) => BodySource::Template(read(path)?.trim_end().to_owned()),
-            Bodies::Lines(path) => BodySource::Lines(lines(path, |line| Some(Bytes::from(line.to_owned())), "")?),
+            Bodies::Template(path) => BodySource::Template(files.read(path)?.trim_end().to_owned()),
+            Bodies::Lines(path) => {
+                BodySource::Lines(files.lines(path, |line| Some(Bytes::from(line.to_owned())), "")?)
+            }
         };
-        Ok(Self { sizes, bodies, keys: keys(&workload.keys)? })
+        let keys = keys(&workload.keys, &mut files)?;
+        Ok(Self { sizes, bodies, keys, files: files.0 })
     }
 
     /// The body that was drawn.
@@ -124,7 +131,7 @@ impl Material {
     }
 }
 
-fn sizes(sizes: &Sizes) -> Result<SizeSource, MaterialError> {
+fn sizes(sizes: &Sizes, files: &mut Files) -> Result<SizeSource, MaterialError> {
     Ok(match sizes {
         Sizes::Fixed(len) => SizeSource::Fixed(*len as usize),
         // What was parsed is a range, and has weights above 0.
@@ -138,12 +145,12 @@ fn sizes(sizes: &Sizes) -> Result<SizeSource, MaterialError> {
         },
         Sizes::File(path) => {
             let expected = "bytes up to 20MiB, such as 100 or 1KiB";
-            SizeSource::Listed(lines(path, |line| size(line).map(|len| len as usize), expected)?)
+            SizeSource::Listed(files.lines(path, |line| size(line).map(|len| len as usize), expected)?)
         }
     })
 }
 
-fn keys(keys: &Keys) -> Result<KeySource, MaterialError> {
+fn keys(keys: &Keys, files: &mut Files) -> Result<KeySource, MaterialError> {
     Ok(match keys {
         Keys::None => KeySource::None,
         Keys::RoundRobin(count) => KeySource::InTurn((*count).max(1)),
@@ -153,24 +160,36 @@ fn keys(keys: &Keys) -> Result<KeySource, MaterialError> {
         }
         Keys::File(path) => {
             let is_key = |line: &str| (1..=128).contains(&line.chars().count()).then(|| line.into());
-            KeySource::Listed(lines(path, is_key, "a key of 1 to 128 characters")?)
+            KeySource::Listed(files.lines(path, is_key, "a key of 1 to 128 characters")?)
         }
     })
 }
 
-fn read(path: &Path) -> Result<String, MaterialError> {
-    let failed = |source| MaterialError::Unreadable { path: path.to_owned(), source };
-    let text = fs::read_to_string(path).map_err(failed)?;
-    if text.trim().is_empty() { Err(MaterialError::Empty { path: path.to_owned() }) } else { Ok(text) }
-}
+/// The workload's files, and what was read of them.
+#[derive(Default)]
+struct Files(Vec<NamedFile>);
 
-fn lines<T>(path: &Path, parse: impl Fn(&str) -> Option<T>, expected: &'static str) -> Result<Vec<T>, MaterialError> {
-    let text = read(path)?;
-    let line = |(at, line): (usize, &str)| {
-        let wrong = || MaterialError::Line { path: path.to_owned(), line: at + 1, expected };
-        parse(line).ok_or_else(wrong)
-    };
-    text.lines().enumerate().filter(|(_, line)| !line.is_empty()).map(line).collect()
+impl Files {
+    fn read(&mut self, path: &Path) -> Result<String, MaterialError> {
+        let failed = |source| MaterialError::Unreadable { path: path.to_owned(), source };
+        let text = fs::read_to_string(path).map_err(failed)?;
+        self.0.push(NamedFile::of(path, &text));
+        if text.trim().is_empty() { Err(MaterialError::Empty { path: path.to_owned() }) } else { Ok(text) }
+    }
+
+    fn lines<T>(
+        &mut self,
+        path: &Path,
+        parse: impl Fn(&str) -> Option<T>,
+        expected: &'static str,
+    ) -> Result<Vec<T>, MaterialError> {
+        let text = self.read(path)?;
+        let line = |(at, line): (usize, &str)| {
+            let wrong = || MaterialError::Line { path: path.to_owned(), line: at + 1, expected };
+            parse(line).ok_or_else(wrong)
+        };
+        text.lines().enumerate().filter(|(_, line)| !line.is_empty()).map(line).collect()
+    }
 }
 
 impl SizeSource {

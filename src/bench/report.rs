@@ -8,7 +8,11 @@ pub(super) mod html;
 mod tests;
 pub(super) mod text;
 
+use std::fmt;
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::latency::Latency;
 use super::ledger::Received;
@@ -16,6 +20,7 @@ use super::limits::Limit;
 use super::search::Step;
 use super::usage::Machine;
 use super::workload::{Workload, quoted};
+use crate::wire::secret::shown;
 pub use figure::{Column, Figure, Rank};
 
 /// The form of a saved report. A later one may not read.
@@ -24,6 +29,7 @@ const FORMAT: u32 = 1;
 const UNIT_EVENTS: f64 = 1_000.0;
 const UNIT_BYTES: f64 = MIB;
 pub(crate) const MIB: f64 = 1_048_576.0;
+const GIB: f64 = 1_024.0 * MIB;
 
 /// A whole run: what was asked for, on what, and its rounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +53,9 @@ pub struct Report {
     pub event_hub: String,
     /// The workload.
     pub workload: Workload,
+    /// The files that the workload names, as they were read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<NamedFile>,
     /// The rounds, in the order they were run.
     pub rounds: Vec<Round>,
     /// What broke a rate, if a maximum was looked for: the workload is where that began, and the rounds are those of the highest
@@ -59,6 +68,32 @@ pub struct Report {
     /// Why it ended before its time, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_early: Option<String>,
+}
+
+/// A file that a workload names: the same command with another one in its place is another run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedFile {
+    /// Where it was; masked, if a connection string was taken for a path.
+    pub path: String,
+    /// Its bytes.
+    pub len: u64,
+    /// Their SHA-256, in hexadecimal digits.
+    pub sha256: String,
+}
+
+impl NamedFile {
+    pub(super) fn of(path: &Path, text: &str) -> Self {
+        let digest = Sha256::digest(text);
+        let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { path: shown(path).to_string(), len: text.len() as u64, sha256 }
+    }
+}
+
+/// `keys.txt, 4096 bytes, SHA-256 2c26b46b68ff...`: enough of it to tell two files apart.
+impl fmt::Display for NamedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} bytes, SHA-256 {:.12}...", self.path, self.len, self.sha256)
+    }
 }
 
 /// How events ended. The four ends add up to what was offered.
@@ -102,6 +137,12 @@ pub struct Round {
     pub body_bytes: u64,
     /// Bytes of the accepted messages.
     pub message_bytes: u64,
+    /// Bytes that the publisher's sockets sent in that span: frames, TLS, tokens, heartbeats and what was sent again are in it.
+    #[serde(default)]
+    pub wire_sent_bytes: u64,
+    /// Bytes that they received: outcomes, most of all.
+    #[serde(default)]
+    pub wire_received_bytes: u64,
     /// What the accepted events are billed as: each is one for every 64 KiB, or part of it.
     pub billed_events: u64,
     /// From the time an event was due to its outcome; what was missed is in it. Without a rate nothing is ever due.
@@ -190,6 +231,16 @@ impl Round {
         per(self.message_bytes as f64, self.body_bytes as f64) - if self.body_bytes > 0 { 1.0 } else { 0.0 }
     }
 
+    /// What went over the publisher's sockets beyond the accepted events' bodies, both ways, as a share of these. `None` if it was
+    /// not counted, or nothing was accepted.
+    ///
+    /// What is under way as the measuring begins was sent before; over a span of a few batches that shows.
+    #[must_use]
+    pub fn wire_overhead(&self) -> Option<f64> {
+        let wire = self.wire_sent_bytes + self.wire_received_bytes;
+        (wire > 0 && self.body_bytes > 0).then(|| wire as f64 / self.body_bytes as f64 - 1.0)
+    }
+
     /// Events of a batch.
     #[must_use]
     pub fn events_per_batch(&self) -> f64 {
@@ -274,6 +325,7 @@ impl Report {
             target_options: String::new(),
             event_hub: event_hub.to_owned(),
             workload: workload.clone(),
+            files: Vec::new(),
             rounds: Vec::new(),
             search_limits: None,
             search: Vec::new(),
@@ -355,12 +407,13 @@ pub(super) fn facts(report: &Report) -> Vec<(&'static str, String)> {
         .map(String::as_str)
         .filter(|text| !text.is_empty())
         .collect();
-    let mut facts = vec![
-        ("workload", report.command()),
-        ("target", report.target.clone()),
-        ("machine", format!("{} CPUs, {}", machine.cpus, known.join(", "))),
+    let memory = machine.memory_len.map(|len| format!("{:.1} GiB, ", len as f64 / GIB)).unwrap_or_default();
+    let mut facts = vec![("workload", report.command()), ("target", report.target.clone())];
+    facts.extend(report.files.iter().map(|file| ("file", file.to_string())));
+    facts.extend([
+        ("machine", format!("{} CPUs, {memory}{}", machine.cpus, known.join(", "))),
         ("version", format!("hubwire {}{build}, {}", report.version, report.started_at)),
-    ];
+    ]);
     if let Some(cause) = &report.ended_early {
         facts.push(("ended early", cause.clone()));
     }

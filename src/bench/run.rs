@@ -160,6 +160,7 @@ impl Bench {
         let started_at = humantime::format_rfc3339_seconds(clock::wall()).to_string();
         let mut report = Report::new(workload, &*self.description, self.target.event_hub(), started_at);
         report.target_options.clone_from(&self.target_options);
+        report.files.clone_from(&material.files);
         for number in 0..workload.rounds {
             match self.round(workload, &material, &mut on_second).await {
                 Ok((round, ended_early)) => {

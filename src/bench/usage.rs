@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::memory;
+
 /// Where the system tells what CPU a thread has used.
 #[derive(Clone, Debug)]
 struct ThreadCpu(PathBuf);
@@ -58,12 +60,7 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn read() -> Self {
-        let told = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let field = |name: &str| {
-            let line = told.lines().find_map(|line| line.strip_prefix(name))?;
-            let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-            Some(kib * 1_024)
-        };
+        let field = |name| memory::field("/proc/self/status", name);
         Self { now: field("VmRSS:"), peak: field("VmHWM:") }
     }
 
@@ -84,6 +81,9 @@ pub struct Machine {
     pub cpu: String,
     /// CPUs that this process may use.
     pub cpus: usize,
+    /// Bytes of memory; `None` where the system does not tell.
+    #[serde(default)]
+    pub memory_len: Option<u64>,
 }
 
 impl Machine {
@@ -97,6 +97,7 @@ impl Machine {
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             cpu: model.trim_start_matches(['\t', ' ', ':']).to_owned(),
             cpus: thread::available_parallelism().map_or(0, usize::from),
+            memory_len: memory::total_len(),
         }
     }
 }

@@ -19,7 +19,7 @@ use super::memory::Memory;
 use super::options::Options;
 use super::sender::Sender;
 use super::status::{Counters, Status};
-use super::transport::{self, Way};
+use super::transport::{self, Counted, Traffic, Way};
 use super::ways::{Authorization, Handshake};
 use super::window::Window;
 use crate::engine::{Config, Login, Role, Sasl};
@@ -73,11 +73,13 @@ impl Connection {
     pub async fn open(connection_string: &ConnectionString, options: &Options) -> Result<Self, Error> {
         let deadline = Deadline::after(options.open_timeout);
         let way = Arc::new(Way::read(connection_string, options, deadline).await?);
+        let traffic = Arc::<Traffic>::default();
+        let counting = traffic.clone();
         let connector: Connector = Arc::new(move |deadline| {
-            let way = way.clone();
-            Box::pin(async move { transport::connect(&way, deadline).await })
+            let (way, traffic) = (way.clone(), counting.clone());
+            Box::pin(async move { transport::connect(&way, &traffic, deadline).await })
         });
-        Self::connect(connector, connection_string, options, deadline).await
+        Self::connect((connector, traffic), connection_string, options, deadline).await
     }
 
     /// The same over streams that `connect` leads to, each ready for AMQP: TLS done, or none needed. It is called again
@@ -99,16 +101,18 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let (host, port) = (connection_string.host().to_owned(), connection_string.port().unwrap_or_default());
+        let traffic = Arc::<Traffic>::default();
+        let counting = traffic.clone();
         let connector: Connector = Arc::new(move |deadline| {
-            let (connecting, host) = (connect(), host.clone());
+            let (connecting, host, traffic) = (connect(), host.clone(), counting.clone());
             Box::pin(async move {
                 let connected = deadline.limit(Step::Connect, connecting).await?;
                 let failed = |source: io::Error| Error::Connect { host, port, source: Arc::new(source) };
-                Ok(Box::new(connected.map_err(failed)?) as BoxStream)
+                Ok(Box::new(Counted::new(connected.map_err(failed)?, &traffic)) as BoxStream)
             })
         });
         let deadline = Deadline::after(options.open_timeout);
-        Self::connect(connector, connection_string, options, deadline).await
+        Self::connect((connector, traffic), connection_string, options, deadline).await
     }
 
     /// The same over one stream that is there already. Its links are restored when they are lost; when the stream is, the
@@ -125,11 +129,13 @@ impl Connection {
     {
         let deadline = Deadline::after(options.open_timeout);
         let config = config(connection_string, options)?;
-        Self::start(Box::new(stream), None, config, connection_string, options, deadline).await
+        let traffic = Arc::<Traffic>::default();
+        let stream = Box::new(Counted::new(stream, &traffic));
+        Self::start((stream, traffic), None, config, connection_string, options, deadline).await
     }
 
     async fn connect(
-        connector: Connector,
+        (connector, traffic): (Connector, Arc<Traffic>),
         connection_string: &ConnectionString,
         options: &Options,
         deadline: Deadline,
@@ -137,18 +143,18 @@ impl Connection {
         // What cannot be used is found before anybody is asked.
         let config = config(connection_string, options)?;
         let stream = connector(deadline).await?;
-        Self::start(stream, Some(connector), config, connection_string, options, deadline).await
+        Self::start((stream, traffic), Some(connector), config, connection_string, options, deadline).await
     }
 
     async fn start(
-        stream: BoxStream,
+        (stream, traffic): (BoxStream, Arc<Traffic>),
         connector: Option<Connector>,
         config: Config,
         connection_string: &ConnectionString,
         options: &Options,
         deadline: Deadline,
     ) -> Result<Self, Error> {
-        let status = Arc::new(Status::new(options.observer.clone()));
+        let status = Arc::new(Status::new(options.observer.clone(), traffic));
         let settings = Settings {
             options: options.clone(),
             config,
@@ -373,7 +379,7 @@ pub(crate) async fn dial(
 ) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static + use<>, Error> {
     let deadline = Deadline::after(options.open_timeout);
     let way = Way::read(connection_string, options, deadline).await?;
-    transport::connect(&way, deadline).await
+    transport::connect(&way, &Arc::default(), deadline).await
 }
 
 /// Where the tokens of a connection come from.

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use super::error::{Error, Scope};
+use super::transport::Traffic;
 
 /// What happened to a connection. `Display` tells it in a line.
 #[derive(Clone, Debug)]
@@ -153,6 +154,11 @@ pub struct Counters {
     pub credit_waits: u64,
     /// Links and connections that were lost and came back.
     pub recovered: u64,
+    /// Bytes that went out over the sockets, or the streams that were handed in: with frames, tokens and heartbeats, and with TLS
+    /// and WebSocket where they are spoken. What a proxy is asked for is not in it.
+    pub sent_bytes: u64,
+    /// Bytes that came in the same way.
+    pub received_bytes: u64,
     /// Batches without an outcome yet.
     pub in_flight_batches: u64,
     /// Bytes of their messages.
@@ -168,6 +174,7 @@ pub struct Counters {
 pub(super) struct Status {
     epitaph: OnceLock<Error>,
     observer: Option<Observer>,
+    traffic: Arc<Traffic>,
     cells: Cells,
 }
 
@@ -199,8 +206,8 @@ pub(super) enum Count {
 }
 
 impl Status {
-    pub(super) fn new(observer: Option<Observer>) -> Self {
-        Self { observer, ..Self::default() }
+    pub(super) fn new(observer: Option<Observer>, traffic: Arc<Traffic>) -> Self {
+        Self { observer, traffic, ..Self::default() }
     }
 
     /// Why the connection's task ended.
@@ -277,6 +284,8 @@ impl Status {
             retried: get(&cells.retried),
             credit_waits: get(&cells.credit_waits),
             recovered: get(&cells.recovered),
+            sent_bytes: self.traffic.sent_bytes(),
+            received_bytes: self.traffic.received_bytes(),
             in_flight_batches: get(&cells.in_flight_batches),
             in_flight_bytes: get(&cells.in_flight_bytes),
             last_round_trip: span(&cells.last_round_trip),
@@ -355,7 +364,7 @@ mod tests {
 
     #[test]
     fn round_trips_are_smoothed() {
-        let status = Status::new(None);
+        let status = Status::default();
         assert_eq!(status.counters().smoothed_round_trip, None);
         status.round_trip(Duration::from_millis(80));
         status.round_trip(Duration::from_millis(160));
@@ -411,7 +420,7 @@ mod tests {
 
         let kept = Kept::default();
         subscriber::with_default(kept.clone(), || {
-            let status = Status::new(None);
+            let status = Status::default();
             status.tell(&ConnectionEvent::Opened);
             status.tell(&lost(false));
         });

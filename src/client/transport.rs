@@ -8,6 +8,7 @@ mod probe;
 mod proxy;
 #[cfg(feature = "tls")]
 mod tls;
+mod traffic;
 #[cfg(feature = "websocket")]
 mod upgrade;
 mod way;
@@ -26,18 +27,20 @@ pub(super) use endpoint::{CustomEndpoint, Endpoint};
 #[cfg(feature = "cli")]
 pub(crate) use probe::Probe;
 pub(super) use proxy::Proxy;
+pub(super) use traffic::{Counted, Traffic};
 use way::Security;
 pub(super) use way::Way;
 
-/// Resolves, connects and does what the way asks for on top, all before `deadline`.
+/// Resolves, connects and does what the way asks for on top, all before `deadline`. `traffic` counts what goes over the
+/// socket for AMQP: not what a proxy is told before.
 ///
 /// Cancel: nothing is left behind.
-pub(super) async fn connect(way: &Way, deadline: Deadline) -> Result<BoxStream, Error> {
+pub(super) async fn connect(way: &Way, traffic: &Arc<Traffic>, deadline: Deadline) -> Result<BoxStream, Error> {
     let dialled: BoxStream = match &way.proxy {
-        None => Box::new(dial(way, &way.endpoint, deadline).await?),
+        None => Box::new(Counted::new(dial(way, &way.endpoint, deadline).await?, traffic)),
         Some(proxy) => {
             let tcp = dial(way, proxy.address(), deadline).await?;
-            Box::new(proxy.tunnel(tcp, &way.endpoint, deadline).await?)
+            Box::new(Counted::new(proxy.tunnel(tcp, &way.endpoint, deadline).await?, traffic))
         }
     };
     let secured = match &way.security {

@@ -89,6 +89,19 @@ async fn every_end_is_counted_and_they_add_up_to_what_was_offered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_goes_over_the_wire_is_counted_with_its_frames() {
+    let emulator = hub().build().expect("it can be built");
+    let workload = Workload { sizes: "1000".parse().unwrap(), events: Some(1_000), in_flight: 1, ..workload() };
+    let round = round(&emulator, &workload).await;
+    let messages = round.overhead();
+    let wire = round.wire_overhead().expect("counted");
+    // A frame's head for each 64 KiB and for each outcome, and no more.
+    assert!(wire > messages + 0.000_3 && wire < messages + 0.005, "{messages} of the messages, {wire} on the wire");
+    assert!(round.wire_sent_bytes > round.message_bytes, "{} of {}", round.wire_sent_bytes, round.message_bytes);
+    assert!(round.wire_received_bytes > 0 && round.wire_received_bytes < 2_000, "{}", round.wire_received_bytes);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_reported_is_what_the_emulator_stored() {
     let emulator = hub().build().expect("it can be built");
     let workload = Workload {

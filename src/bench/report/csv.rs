@@ -34,6 +34,8 @@ fn cells(at: usize, round: &Round) -> Vec<(String, String)> {
         ("batches", round.batches.to_string()),
         ("body_bytes", round.body_bytes.to_string()),
         ("message_bytes", round.message_bytes.to_string()),
+        ("wire_sent_bytes", round.wire_sent_bytes.to_string()),
+        ("wire_received_bytes", round.wire_received_bytes.to_string()),
         ("billed_events", round.billed_events.to_string()),
         ("throughput_units", round.throughput_units().to_string()),
         ("client_cpu_s", known(round.client_cpu_secs)),

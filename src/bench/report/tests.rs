@@ -20,6 +20,8 @@ fn full() -> Report {
         rounds: 3,
         ..Workload::default()
     };
+    report.machine.memory_len = Some(24 << 30);
+    report.files = vec![NamedFile::of("keys.txt".as_ref(), "a\nb\n")];
     let mut latencies = Latencies::new();
     for micros in 1..=5_000 {
         latencies.record(Duration::from_micros(micros), 1);
@@ -30,6 +32,7 @@ fn full() -> Report {
         (round.missed, round.throttles, round.throttled_secs, round.window_wait_secs) = (7, 2, 4.5, 0.25);
         (round.credit_waits, round.resent, round.losses) = (3, 2, 1);
         (round.peer_cpu_secs, round.reader_cpu_secs) = (Some(0.25), Some(0.125));
+        (round.wire_sent_bytes, round.wire_received_bytes) = (round.message_bytes + 20_000, 1_000);
         round.received = Some(Received { events: 5_000, lost: Some(0), duplicates: 1, ..Received::default() });
         round.seconds = vec![second(0.0, &latencies), second(1.0, &latencies)];
     }

@@ -51,6 +51,12 @@ pub(super) fn rows(round: &Round) -> Vec<Row> {
     row("batch", decimals(round.events_per_batch(), 1), "events on average");
     row("batch", decimals(round.bytes_per_batch() / 1_024.0, 1), "KiB on average");
     row("overhead", decimals(round.overhead() * 100.0, 2), "% of the bodies, in messages");
+    let on_wire = round.wire_overhead().map(|share| share * 100.0);
+    row(
+        "on the wire",
+        on_wire.map_or("n/a".to_owned(), |share| decimals(share, 2)),
+        "% beyond the bodies, both ways, with frames and TLS",
+    );
     row("throughput", grouped(round.throughput_units()), "units of 1,000 events/s or 1 MiB/s");
     row("billed", grouped(round.billed_events), "ingress events of up to 64 KiB");
     let known = |value: Option<f64>, digits| value.map_or("n/a".to_owned(), |value| decimals(value, digits));

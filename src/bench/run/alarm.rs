@@ -95,19 +95,34 @@ impl Drop for Clockwork {
     }
 }
 
+impl State {
+    /// Whoever waits for `at`, and whether nobody waits for an earlier time.
+    fn wait(&mut self, at: Instant) -> (oneshot::Receiver<()>, bool) {
+        let (wake, woken) = oneshot::channel();
+        self.count += 1;
+        let is_first = self.waiting.peek().is_none_or(|Reverse(first)| at < first.at);
+        self.waiting.push(Reverse(Waiting { at, number: self.count, wake }));
+        (woken, is_first)
+    }
+
+    /// Wakes those whose time has come, and forgets who has gone. Answers with the next one's time.
+    fn wake(&mut self, now: Instant) -> Option<Instant> {
+        while self.waiting.peek().is_some_and(|Reverse(first)| first.at <= now || first.wake.is_closed()) {
+            if let Some(Reverse(first)) = self.waiting.pop() {
+                let _ = first.wake.send(());
+            }
+        }
+        self.waiting.peek().map(|Reverse(first)| first.at)
+    }
+}
+
 impl Queue {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wait(&self, at: Instant) -> oneshot::Receiver<()> {
-        let (wake, woken) = oneshot::channel();
-        let mut state = self.state();
-        state.count += 1;
-        let number = state.count;
-        let is_first = state.waiting.peek().is_none_or(|Reverse(first)| at < first.at);
-        state.waiting.push(Reverse(Waiting { at, number, wake }));
-        drop(state);
+        let (woken, is_first) = self.state().wait(at);
         if is_first {
             self.changed.notify_one();
         }
@@ -118,13 +133,7 @@ impl Queue {
         let mut state = self.state();
         while !state.is_over {
             let now = clock::now();
-            while state.waiting.peek().is_some_and(|Reverse(first)| first.at <= now || first.wake.is_closed()) {
-                if let Some(Reverse(first)) = state.waiting.pop() {
-                    let _ = first.wake.send(());
-                }
-            }
-            let due = state.waiting.peek().map(|Reverse(first)| first.at);
-            state = match due {
+            state = match state.wake(now) {
                 Some(due) => {
                     let span = due.saturating_duration_since(now);
                     self.changed.wait_timeout(state, span).unwrap_or_else(PoisonError::into_inner).0
@@ -140,23 +149,33 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    #[test]
+    fn those_who_wait_are_woken_at_their_times_and_not_before() {
+        let (mut state, start) = (State::default(), clock::now());
+        let at = |millis| start + Duration::from_millis(millis);
+        let (mut third, is_first) = state.wait(at(3));
+        assert!(is_first);
+        let (mut first, is_first) = state.wait(at(1));
+        assert!(is_first, "its time is earlier");
+        let (mut second, is_first) = state.wait(at(2));
+        assert!(!is_first);
+        let mut woken = |state: &mut State, now| {
+            let next = state.wake(now);
+            ([&mut first, &mut second, &mut third].map(|woken| woken.try_recv().is_ok()), next)
+        };
+        assert_eq!(woken(&mut state, at(0)), ([false, false, false], Some(at(1))));
+        assert_eq!(woken(&mut state, at(1)), ([true, false, false], Some(at(2))));
+        assert_eq!(woken(&mut state, at(5)), ([false, true, true], None), "each once");
+        drop(state.wait(at(6)).0);
+        assert_eq!(state.wake(at(5)), None, "nobody waits for it any more");
+    }
+
     #[tokio::test]
-    async fn those_who_wait_are_woken_in_the_order_of_their_times() {
+    async fn nobody_is_woken_early() {
         let alarm = Alarm::fine().unwrap();
-        let start = clock::now();
-        let (woken, mut order) = tokio::sync::mpsc::unbounded_channel();
-        for millis in [3_u64, 1, 2] {
-            let (alarm, woken) = (alarm.clone(), woken.clone());
-            tokio::spawn(async move {
-                alarm.at(start + Duration::from_millis(millis)).await;
-                woken.send((millis, clock::now().saturating_duration_since(start))).unwrap();
-            });
-        }
-        for expected in [1, 2, 3] {
-            let (millis, after) = order.recv().await.unwrap();
-            assert_eq!(millis, expected);
-            assert!(after >= Duration::from_millis(millis));
-        }
+        let due = clock::now() + Duration::from_millis(2);
+        alarm.at(due).await;
+        assert!(clock::now() >= due);
     }
 
     #[tokio::test]

@@ -36,6 +36,8 @@ struct Usage {
     cpu: [Option<Duration>; 3],
     credit_waits: u64,
     resent: u64,
+    wire_sent: u64,
+    wire_received: u64,
 }
 
 impl Usage {
@@ -71,6 +73,10 @@ impl Watch {
         on_second: &mut impl FnMut(&Second),
     ) {
         let mut is_given_up = false;
+        // Without a warm-up, before anything leaves.
+        if clock::now() >= self.measured_from {
+            self.begin();
+        }
         loop {
             let next = if self.is_measuring { self.last_at + SECOND } else { self.measured_from };
             tokio::select! {
@@ -108,6 +114,8 @@ impl Watch {
         for counters in counters {
             usage.credit_waits += counters.credit_waits;
             usage.resent += counters.retried;
+            usage.wire_sent += counters.sent_bytes;
+            usage.wire_received += counters.received_bytes;
         }
         usage
     }
@@ -138,6 +146,8 @@ impl Watch {
             peak_rss_bytes: Memory::read().peak,
             credit_waits: last.credit_waits - before.credit_waits,
             resent: last.resent - before.resent,
+            wire_sent_bytes: last.wire_sent - before.wire_sent,
+            wire_received_bytes: last.wire_received - before.wire_received,
             seconds: self.seconds,
             ..self.tally.round(lanes, addresses)
         };
