@@ -79,7 +79,7 @@ pub use activity::{Activity, ConnectionCounts, LinkRole, Transport};
 use activity::{Listener, Origin};
 #[cfg(feature = "cli")]
 pub(crate) use builder::is_name;
-pub use builder::{AccessRule, BuildError, Builder, Tier};
+pub use builder::{AccessRule, BuildError, Builder, Pretouch, Tier};
 use faults::Faults;
 #[cfg(feature = "cli")]
 #[cfg(feature = "cli")]

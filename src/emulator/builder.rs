@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::clock::WallClock;
+use crate::memory;
 use crate::wire::secret::{Secret, printable};
 
 use super::activity::{Activity, Listener};
@@ -39,7 +40,7 @@ pub struct Builder {
     rules: Vec<Rule>,
     limits: Limits,
     allow_remote: bool,
-    is_pretouched: bool,
+    pretouch: Pretouch,
     starts_at: Option<SystemTime>,
     faults: Vec<Fault>,
     listener: Option<Listener>,
@@ -56,7 +57,7 @@ impl fmt::Debug for Builder {
             .field("rules", &self.rules)
             .field("limits", &self.limits)
             .field("allow_remote", &self.allow_remote)
-            .field("is_pretouched", &self.is_pretouched)
+            .field("pretouch", &self.pretouch)
             .field("starts_at", &self.starts_at)
             .finish()
     }
@@ -172,6 +173,17 @@ pub enum BuildError {
         "the retention is too small to keep one event: use more than no time, 1 event or more, and bytes for the largest message"
     )]
     Retention,
+    /// Touching it would end the process.
+    #[error(
+        "{bytes} bytes of memory are to be touched and {available_bytes} are left: keep less with `retention_bytes`, or leave \
+         `Pretouch::AtStart` away, and it is touched as events come"
+    )]
+    Pretouch {
+        /// What the retention may take.
+        bytes: u64,
+        /// What the system, or this process's control group, has left.
+        available_bytes: u64,
+    },
     /// A blow at a time when nothing is there.
     #[error(
         "fault `{fault}`: nothing is there to be struck when the emulator starts; say when, with `starting_in` (at=30s) or \
@@ -181,6 +193,20 @@ pub enum BuildError {
         /// The fault, as a line.
         fault: String,
     },
+}
+
+/// When the memory for events is touched, for [`Builder::pretouch`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pretouch {
+    /// As events come: no more than they take, and no thread.
+    #[default]
+    Off,
+    /// Ahead of those that come, once 2 MiB of them are held: as much again as is held, up to 32 MiB, by a thread that lives as
+    /// long as that takes.
+    Ahead,
+    /// All that the retention allows, when the emulator is built. More than the system has left is [`BuildError::Pretouch`],
+    /// where the system tells (Linux).
+    AtStart,
 }
 
 /// A tier of Event Hubs, for [`Builder::tier`]. Source: event-hubs-wire 13.
@@ -254,12 +280,12 @@ impl Builder {
         self
     }
 
-    /// Whether [`build`](Self::build) touches the memory of all bytes that may be kept. Default: no; it is touched as events come.
+    /// When the memory for the bytes that may be kept is touched. Default: [`Pretouch::Off`].
     ///
     /// A page that is touched for the first time costs more than what is read into it. A client that is measured against an
     /// emulator waits for that until the retention has been full once, unless the emulator has done it before.
-    pub fn pretouch(mut self, is_pretouched: bool) -> Self {
-        self.is_pretouched = is_pretouched;
+    pub fn pretouch(mut self, when: Pretouch) -> Self {
+        self.pretouch = when;
         self
     }
 
@@ -390,7 +416,7 @@ impl Builder {
         }
         self.add_consumer_groups()?;
         self.check()?;
-        let store = Store::new(&self.hubs, self.limits.retention, self.is_pretouched);
+        let store = Store::new(&self.hubs, self.limits.retention, self.pretouch);
         let clock = self.starts_at.map_or_else(WallClock::start, WallClock::starting_at);
         let namespace = Namespace { hubs: self.hubs, rules: self.rules, limits: self.limits, created_at: clock.now() };
         let shared = Shared {
@@ -475,7 +501,17 @@ impl Builder {
         {
             return Err(BuildError::Retention);
         }
-        Ok(())
+        self.check_pretouch()
+    }
+
+    fn check_pretouch(&self) -> Result<(), BuildError> {
+        let bytes = self.limits.retention.bytes;
+        match memory::available_len() {
+            Some(available_bytes) if self.pretouch == Pretouch::AtStart && bytes > available_bytes => {
+                Err(BuildError::Pretouch { bytes, available_bytes })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -577,6 +613,18 @@ mod tests {
 
     fn hub() -> Builder {
         Emulator::builder().event_hub("hub", 1)
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn memory_that_is_not_there_is_not_touched() {
+        let bytes = 1 << 50;
+        let error = hub().retention_bytes(bytes).pretouch(Pretouch::AtStart).build().map(|_| ()).unwrap_err();
+        assert!(
+            matches!(error, BuildError::Pretouch { bytes: asked, available_bytes } if asked == bytes && available_bytes < bytes)
+        );
+        assert!(hub().retention_bytes(bytes).build().is_ok(), "it is taken as events come");
+        assert!(hub().retention_bytes(1 << 20).pretouch(Pretouch::AtStart).build().is_ok());
     }
 
     #[test]

@@ -63,7 +63,11 @@ impl Publication {
             return Err(malformed("The message is empty."));
         }
         match message_format {
-            0 => Self::single(owned(payload)),
+            0 if len < OWN_MEMORY_BELOW => Self::single(owned(payload)),
+            0 => match in_parts::read_single(&payload.parts) {
+                Some(publication) => Ok(publication),
+                None => Self::single(payload.into_bytes()),
+            },
             MESSAGE_FORMAT if len < OWN_MEMORY_BELOW => Self::batch(owned(payload)),
             MESSAGE_FORMAT => match in_parts::read(&payload.parts) {
                 Some(publication) => Ok(publication),
@@ -281,6 +285,33 @@ mod tests {
                             publication.spans.iter().map(place).collect()
                         };
                         assert!(places(&read).is_sorted_by(|a, b| a < b), "offsets grow");
+                    }
+                    (Err(expected), Err(read)) => assert_eq!(read.description, expected.description),
+                    (expected, read) => panic!("{expected:?} {read:?}"),
+                }
+            }
+        }
+    }
+
+    /// A large event alone, of one data section or of many, is taken in the pieces that it came in.
+    #[test]
+    fn a_single_event_in_pieces_reads_as_in_one() {
+        let large = "y".repeat(OWN_MEMORY_BELOW);
+        let sections = batch(None, &["a", &large, "b", &"c".repeat(300)]);
+        let body = Event::new(large.as_str()).encode().unwrap();
+        let with_key = Event::new(large.as_str()).encode_with_partition_key("pk1").unwrap();
+        let cut = sections.slice(..sections.len() - 1);
+        for (whole, is_moved) in [(sections, false), (body, false), (with_key, true), (cut, true)] {
+            let expected = Publication::single(whole.clone());
+            for piece_len in [1, 3, 7, 4_096, 16_384, 65_000] {
+                let parts = (0..whole.len()).step_by(piece_len);
+                let parts: Vec<_> = parts.map(|at| whole.slice(at..whole.len().min(at + piece_len))).collect();
+                let count = parts.len();
+                match (&expected, Publication::read(0, Payload { parts })) {
+                    (Ok(expected), Ok(read)) => {
+                        assert_eq!(events(&read), events(expected), "pieces of {piece_len}");
+                        assert_eq!((read.len, &read.partition_key), (expected.len, &expected.partition_key));
+                        assert_eq!(read.parts.len(), if is_moved { 1 } else { count }, "pieces of {piece_len}");
                     }
                     (Err(expected), Err(read)) => assert_eq!(read.description, expected.description),
                     (expected, read) => panic!("{expected:?} {read:?}"),

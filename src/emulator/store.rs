@@ -15,6 +15,7 @@ use crate::wire::partition::partition_for_key;
 use crate::wire::position::unix_millis;
 use crate::wire::value::DecodeError;
 
+use super::builder::Pretouch;
 use super::namespace::{Destination, Hub};
 use super::publication::{Publication, Span};
 use super::selector::Position;
@@ -111,6 +112,7 @@ pub(super) struct Store {
     order: VecDeque<Place>,
     /// Where the memory of dropped events goes.
     pub(super) spares: Arc<Spares>,
+    pretouch: Pretouch,
 }
 
 /// Where a chunk is.
@@ -174,8 +176,7 @@ pub(super) struct PartitionRef {
 }
 
 impl Store {
-    /// With `is_pretouched`, all memory that the retention allows is touched at once.
-    pub(super) fn new(hubs: &[Hub], retention: Retention, is_pretouched: bool) -> Self {
+    pub(super) fn new(hubs: &[Hub], retention: Retention, pretouch: Pretouch) -> Self {
         let log =
             |hub: &Hub| Log { partitions: (0..hub.partition_count).map(|_| Partition::default()).collect(), turn: 0 };
         Self {
@@ -184,7 +185,8 @@ impl Store {
             retention,
             held: 0,
             order: VecDeque::new(),
-            spares: Arc::new(Spares::new(MAX_SPARES, if is_pretouched { retention.bytes } else { 0 })),
+            spares: Arc::new(Spares::new(MAX_SPARES, if pretouch == Pretouch::AtStart { retention.bytes } else { 0 })),
+            pretouch,
         }
     }
 
@@ -221,6 +223,9 @@ impl Store {
         });
         self.held += partition.append(publication, now);
         self.retain(to.hub, partition_id as usize, now);
+        if self.pretouch == Pretouch::Ahead {
+            self.spares.stay_ahead(self.held, self.retention.bytes.saturating_sub(self.held));
+        }
         Ok(enqueued)
     }
 
@@ -503,7 +508,7 @@ mod tests {
 
     #[test]
     fn numbers_and_offsets_grow_within_a_partition() {
-        let mut store = Store::new(&hub(2), FOREVER, false);
+        let mut store = Store::new(&hub(2), FOREVER, Pretouch::Off);
         store.publish(to(Some(1)), publication(None, &["a", "bb"]), UNIX_EPOCH).unwrap();
         store.publish(to(Some(1)), publication(None, &["c"]), UNIX_EPOCH).unwrap();
         store.publish(to(Some(0)), publication(None, &["d"]), UNIX_EPOCH).unwrap();
@@ -514,7 +519,7 @@ mod tests {
 
     #[test]
     fn a_partition_is_read_from_a_number_on() {
-        let mut store = Store::new(&hub(2), FOREVER, false);
+        let mut store = Store::new(&hub(2), FOREVER, Pretouch::Off);
         store.publish(to(Some(1)), publication(None, &["a", "bb"]), UNIX_EPOCH).unwrap();
         let numbers = |from| {
             let events = store.events_from(0, 1, from).unwrap();
@@ -529,7 +534,7 @@ mod tests {
 
     #[test]
     fn a_read_is_bounded_by_count_and_bytes_but_never_stuck() {
-        let mut store = Store::new(&hub(1), FOREVER, false);
+        let mut store = Store::new(&hub(1), FOREVER, Pretouch::Off);
         store.publish(to(None), publication(None, &["one", "two", "three"]), UNIX_EPOCH).unwrap();
         let mut read = |from, events, bytes| store.read(FIRST, from, events, bytes, UNIX_EPOCH).len();
         assert_eq!(read(0, 2, 1_000), 2);
@@ -542,7 +547,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_position_is_found() {
-        let mut store = Store::new(&hub(1), FOREVER, false);
+        let mut store = Store::new(&hub(1), FOREVER, Pretouch::Off);
         store.publish(to(None), publication(None, &["a", "bb", "c"]), at_millis(1_000)).unwrap();
         store.publish(to(None), publication(None, &["d"]), at_millis(2_000)).unwrap();
         let offsets: Vec<u64> = store.events(0).iter().map(|event| event.offset).collect();
@@ -570,7 +575,7 @@ mod tests {
 
     #[test]
     fn batches_without_a_key_take_turns_and_stay_whole() {
-        let mut store = Store::new(&hub(3), FOREVER, false);
+        let mut store = Store::new(&hub(3), FOREVER, Pretouch::Off);
         for _ in 0..4 {
             store.publish(to(None), publication(None, &["a", "b"]), UNIX_EPOCH).unwrap();
         }
@@ -579,7 +584,7 @@ mod tests {
 
     #[test]
     fn a_key_always_leads_to_the_same_partition() {
-        let mut store = Store::new(&hub(32), FOREVER, false);
+        let mut store = Store::new(&hub(32), FOREVER, Pretouch::Off);
         for _ in 0..3 {
             store.publish(to(None), publication(Some("device-42"), &["a"]), UNIX_EPOCH).unwrap();
         }
@@ -588,7 +593,7 @@ mod tests {
 
     #[test]
     fn a_key_on_a_partition_link_is_not_allowed() {
-        let mut store = Store::new(&hub(2), FOREVER, false);
+        let mut store = Store::new(&hub(2), FOREVER, Pretouch::Off);
         let error = store.publish(to(Some(1)), publication(Some("k"), &["a"]), UNIX_EPOCH).unwrap_err();
         assert_eq!(error.condition, condition::NOT_ALLOWED);
         assert!(store.events(0).is_empty());
@@ -596,7 +601,7 @@ mod tests {
 
     #[test]
     fn past_the_bytes_the_oldest_of_all_goes_first() {
-        let mut store = Store::new(&hub(2), FOREVER, false);
+        let mut store = Store::new(&hub(2), FOREVER, Pretouch::Off);
         store.publish(to(Some(0)), publication(None, &["a"]), UNIX_EPOCH).unwrap();
         let one = store.held;
         store.retention.bytes = 2 * one;
@@ -613,7 +618,7 @@ mod tests {
 
     #[test]
     fn the_memory_of_what_is_dropped_is_read_into_again() {
-        let mut store = Store::new(&hub(1), Retention { events: 1, ..FOREVER }, false);
+        let mut store = Store::new(&hub(1), Retention { events: 1, ..FOREVER }, Pretouch::Off);
         let mut publish = |memory: &mut Vec<*const u8>| {
             let mut message = publication(None, &["a"]);
             let mut buffer = store.spares.take(1);
@@ -630,14 +635,14 @@ mod tests {
     #[test]
     fn memory_is_touched_at_the_start_if_that_is_asked_for_and_as_much_as_may_be_held() {
         let retention = Retention { bytes: 1 << 20, ..FOREVER };
-        for (is_pretouched, expected) in [(false, 0), (true, 4)] {
-            assert_eq!(Store::new(&hub(1), retention, is_pretouched).spares.len(), expected);
+        for (pretouch, expected) in [(Pretouch::Off, 0), (Pretouch::Ahead, 0), (Pretouch::AtStart, 4)] {
+            assert_eq!(Store::new(&hub(1), retention, pretouch).spares.len(), expected);
         }
     }
 
     #[test]
     fn past_the_count_a_message_goes_once_the_rest_is_enough() {
-        let mut store = Store::new(&hub(1), Retention { events: 2, ..FOREVER }, false);
+        let mut store = Store::new(&hub(1), Retention { events: 2, ..FOREVER }, Pretouch::Off);
         store.publish(to(None), publication(None, &["a", "b", "c"]), UNIX_EPOCH).unwrap();
         store.publish(to(None), publication(None, &["d"]), UNIX_EPOCH).unwrap();
         assert_eq!(numbers(&store, 0), [0, 1, 2, 3], "without the first message one event would be left");
@@ -651,7 +656,7 @@ mod tests {
 
     #[test]
     fn what_is_too_old_is_gone_for_every_reader() {
-        let mut store = Store::new(&hub(1), Retention { age: Duration::from_secs(60), ..FOREVER }, false);
+        let mut store = Store::new(&hub(1), Retention { age: Duration::from_secs(60), ..FOREVER }, Pretouch::Off);
         store.publish(to(None), publication(None, &["a"]), at_millis(0)).unwrap();
         store.publish(to(None), publication(None, &["b"]), at_millis(30_000)).unwrap();
         assert_eq!(store.read(FIRST, 0, 9, 1_000, at_millis(59_999)).len(), 2);
@@ -667,7 +672,7 @@ mod tests {
 
     #[test]
     fn whoever_waits_is_told_once_and_those_who_left_are_let_go() {
-        let mut store = Store::new(&hub(1), FOREVER, false);
+        let mut store = Store::new(&hub(1), FOREVER, Pretouch::Off);
         let waiter = Arc::new(Notify::new());
         store.wait_at(FIRST, &Arc::new(Notify::new()));
         store.wait_at(FIRST, &waiter);

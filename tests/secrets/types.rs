@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use hubwire::emulator::{
-    AccessRule, Activity, Builder, ConnectionCounts, Emulator, Fault as EmulatedFault, LinkRole, Stage, StoredEvent,
-    Tier, TlsIdentity,
+    AccessRule, Activity, Builder, ConnectionCounts, Emulator, Fault as EmulatedFault, LinkRole, Pretouch, Stage,
+    StoredEvent, Tier, TlsIdentity,
 };
 use hubwire::trace::{Form, Tap};
 use hubwire::wire::batch::{BatchReader, PartitionKeyError};
@@ -148,6 +148,7 @@ async fn of_the_bench(emulator: &Emulator) -> Shown {
         ("Latency", shown(&latency)),
         ("Received", shown(&round.received)),
         ("Machine", shown(&report.machine)),
+        ("NamedFile", shown(&report.files)),
         ("Comparison", shown(&comparison) + &comparison.to_string()),
         ("Change", shown(&comparison.changes)),
         ("Verdict", shown(&Verdict::Better)),
@@ -279,6 +280,7 @@ async fn of_the_emulator(emulator: &Emulator) -> Shown {
         ("Builder", shown(&builder())),
         ("BuildError", shown(&builder().rule(RULE, KEY).build().expect_err("twice"))),
         ("Tier", shown(&Tier::Basic)),
+        ("Pretouch", shown(&Pretouch::Ahead)),
         ("AccessRule", shown(&rule())),
         ("Emulator", shown(emulator) + &emulator.limits().to_string()),
         ("Listening", shown(&listening)),

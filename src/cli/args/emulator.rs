@@ -57,9 +57,9 @@ pub(in crate::cli) struct EmulatorArgs {
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
     pub(in crate::cli) retention_bytes: u64,
 
-    /// Touch the memory for those bytes at start, so that no client waits for it later
-    #[arg(long)]
-    pub(in crate::cli) pretouch: bool,
+    /// When to touch the memory for those bytes, which a client would else wait for
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = PretouchTime::Ahead)]
+    pub(in crate::cli) pretouch: PretouchTime,
 
     /// How many events of a partition are enough to keep [default: all]
     #[arg(long, value_name = "COUNT")]
@@ -138,6 +138,17 @@ pub(in crate::cli) struct EmulatorArgs {
 
     #[command(flatten)]
     pub(in crate::cli) trace: TraceArgs,
+}
+
+/// As the command line names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum PretouchTime {
+    /// as events come
+    Off,
+    /// as much again as is held, up to 32 MiB, once 2 MiB are
+    Ahead,
+    /// all of it, which takes 0.2 s for the default
+    AtStart,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

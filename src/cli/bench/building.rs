@@ -6,7 +6,7 @@ use crate::cli::failure::Failure;
 use crate::cli::settings::{self, Network};
 use crate::cli::trace::Trace;
 use crate::cli::{may_hold_secret, output, shown};
-use crate::emulator::Emulator;
+use crate::emulator::{Emulator, Pretouch};
 use crate::{Options, Retry};
 
 /// What an emulator keeps: little, for all of its memory is touched before the first event comes, which costs more than what is
@@ -146,8 +146,9 @@ fn local(against: &Against, event_hub: &str, is_read: bool) -> Result<(LocalHub,
         return Ok((LocalHub::sink().map_err(failed)?, "a sink in this process, over loopback TCP".to_owned()));
     }
     let retention_len = if is_read { RETENTION_FOR_READERS_LEN } else { RETENTION_LEN };
+    let pretouch = if is_read { Pretouch::Ahead } else { Pretouch::AtStart };
     let builder = Emulator::builder().event_hub(event_hub, against.partitions);
-    let mut builder = builder.retention_bytes(retention_len).pretouch(!is_read);
+    let mut builder = builder.retention_bytes(retention_len).pretouch(pretouch);
     let mut description = format!("an emulator in this process, over loopback TCP, {} partitions", against.partitions);
     if let Some(rtt) = against.rtt {
         builder = builder.round_trip_time(rtt);

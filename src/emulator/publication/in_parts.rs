@@ -1,4 +1,4 @@
-//! A batch read in the pieces that it came in: nothing of it is moved.
+//! A message read in the pieces that it came in: nothing of it is moved.
 
 use bytes::Bytes;
 
@@ -25,6 +25,22 @@ pub(super) fn read(pieces: &[Bytes]) -> Option<Publication> {
         spans.push(span);
     }
     Some(Publication { partition_key: None, len, parts, spans: spans.into() })
+}
+
+/// Reads an event alone whose body is plain `data` sections and that has nothing else, likewise.
+pub(super) fn read_single(pieces: &[Bytes]) -> Option<Publication> {
+    let parts = in_order(pieces);
+    let len = pieces.iter().map(Bytes::len).sum();
+    let mut walk = Walk { parts: &parts, part: 0, at: 0 };
+    while !walk.is_at_end() {
+        walk.step_over_whole_sections();
+        if walk.is_at_end() {
+            break;
+        }
+        let body_len = walk.section_header()?;
+        walk.take(body_len)?;
+    }
+    Some(Publication { partition_key: None, len, parts, spans: Box::new([Span::new(0, &(0..len))]) })
 }
 
 /// What is in the plain `data` section that `bytes` begin with, and what follows it; `None` where there is not all of one, or
@@ -89,6 +105,14 @@ impl Walk<'_> {
         }
         self.at = at;
         Some(())
+    }
+
+    /// Steps over the sections that lie whole in this part.
+    fn step_over_whole_sections(&mut self) {
+        let bytes = &self.parts[self.part].bytes;
+        while let Some((_, rest)) = section(&bytes[self.at..]) {
+            self.at = bytes.len() - rest.len();
+        }
     }
 
     /// Reads the head of a plain `data` section, which may lie in two parts; the length of what is in it.

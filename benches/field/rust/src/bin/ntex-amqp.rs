@@ -22,7 +22,7 @@ async fn main() {
         ended.expect("a connection that lasts");
     });
     let session = connection.open_session().attach().await.expect("a session");
-    let link = session.build_sender_link("events", "telemetry").attach().await.expect("a link");
+    let link = session.build_sender_link("events", "telemetry").max_message_size(1 << 20).attach().await.expect("a link");
     publish(&link, &work, 1).await;
     tell_first();
     publish(&link, &work, work.warm_up).await;
