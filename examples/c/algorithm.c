@@ -16,6 +16,7 @@
 
 #include "hubwire.h"
 
+static const char *connection_string;
 /* Made with the first call, and kept for the next ones. */
 static hubwire_sender *sender;
 
@@ -64,10 +65,6 @@ static json_t *publish(const json_t *events)
     json_t *reply;
 
     if (sender == NULL) {
-        const char *connection_string = getenv("CONNECTION_STR");
-        if (connection_string == NULL || *connection_string == '\0') {
-            return failure("InitializationError", "set CONNECTION_STR");
-        }
         result = hubwire_open(connection_string, getenv("EVENTHUB_NAME"), NULL, &sender);
     }
     if (result == HUBWIRE_OK) {
@@ -119,7 +116,7 @@ static json_t *answer_to(const char *line, size_t len)
     if (json_is_string(data)) {
         data = text = json_loadb(json_string_value(data), json_string_length(data), JSON_ALLOW_NUL, NULL);
     }
-    answer = data ? apply(data) : failure("ParsingError", "expected a request with JSON in its data");
+    answer = request ? apply(data) : failure("ParsingError", "expected a request in JSON");
     json_decref(text);
     json_decref(request);
     return answer;
@@ -155,6 +152,12 @@ int main(void)
     size_t room = 0;
     ssize_t len;
 
+    connection_string = getenv("CONNECTION_STR");
+    if (connection_string == NULL || *connection_string == '\0') {
+        /* Never ready: that is how the platform learns of it. */
+        fprintf(stderr, "set CONNECTION_STR\n");
+        return EXIT_FAILURE;
+    }
     /* A reader that leaves early has what it wants. */
     signal(SIGPIPE, SIG_IGN);
     puts("PIPE_INIT_COMPLETE");
