@@ -160,3 +160,46 @@ impl fmt::Debug for TimeOf {
         f.write_str("TimeOf")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio_rustls::rustls::client::WebPkiServerVerifier;
+    use tokio_rustls::rustls::client::danger::ServerCertVerifier;
+
+    use super::*;
+
+    /// What a server presents under a root that is bundled: its certificate, and its issuer's.
+    const PRESENTED: [&[u8]; 2] = [
+        include_bytes!("../../../tests/data/certificates/aws.amazon.com-1.der"),
+        include_bytes!("../../../tests/data/certificates/aws.amazon.com-2.der"),
+    ];
+    /// 2026-01-01, within its dates.
+    const THEN: UnixTime = UnixTime::since_unix_epoch(Duration::from_secs(1_767_225_600));
+
+    async fn verdict(options: &Options, name: &'static str, at: UnixTime) -> Result<(), String> {
+        let roots = roots(options, Deadline::after(Duration::from_secs(1))).await.unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+        let [certificate, issuer] = PRESENTED.map(CertificateDer::from);
+        let verified =
+            verifier.verify_server_cert(&certificate, &[issuer], &ServerName::try_from(name).unwrap(), &[], at);
+        verified.map(|_| ()).map_err(|error| format!("{error:?}"))
+    }
+
+    #[tokio::test]
+    async fn the_bundled_roots_accept_what_is_under_one_of_them_and_nothing_else() {
+        let bundled = Options::default();
+        assert_eq!(verdict(&bundled, "aws.amazon.com", THEN).await, Ok(()));
+        let refused = verdict(&bundled, "telemetry.servicebus.windows.net", THEN).await.unwrap_err();
+        assert!(refused.contains("NotValidForName"), "{refused}");
+        let later = UnixTime::since_unix_epoch(Duration::from_secs(1_893_456_000));
+        let refused = verdict(&bundled, "aws.amazon.com", later).await.unwrap_err();
+        assert!(refused.contains("Expired"), "{refused}");
+        let own = rcgen::generate_simple_self_signed(["authority".to_owned()]).unwrap().cert.pem();
+        let given = Options::default().roots(Roots::Given).root_certificates_pem(own);
+        let refused = verdict(&given, "aws.amazon.com", THEN).await.unwrap_err();
+        assert!(refused.contains("UnknownIssuer"), "{refused}");
+    }
+}
