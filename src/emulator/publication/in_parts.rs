@@ -1,15 +1,19 @@
 //! A message read in the pieces that it came in: nothing of it is moved.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::{Part, Publication, Span, check_event, gathered, is_body_alone};
+use crate::wire::batch::BatchReader;
 
-/// Reads a batch of plain `data` sections without an envelope, which is what most large ones are. `None` for all else,
-/// and for what is broken.
+/// Reads a batch of plain `data` sections whose envelope, if it has one, lies in the first piece, which is what most large ones
+/// are. `None` for all else, and for what is broken.
 pub(super) fn read(pieces: &[Bytes]) -> Option<Publication> {
     let parts = in_order(pieces);
     let len = pieces.iter().map(Bytes::len).sum();
-    let mut walk = Walk { parts: &parts, part: 0, at: 0 };
+    let (partition_key, at) = envelope(pieces)?;
+    let mut walk = Walk { parts: &parts, part: 0, at };
     let mut spans = Vec::new();
     while !walk.is_at_end() {
         walk.take_whole_events(&mut spans, len)?;
@@ -24,14 +28,22 @@ pub(super) fn read(pieces: &[Bytes]) -> Option<Publication> {
         }
         spans.push(span);
     }
-    Some(Publication { partition_key: None, len, parts, spans: spans.into() })
+    // It may be that the envelope is all there is.
+    (!spans.is_empty()).then(|| Publication { partition_key, len, parts, spans: spans.into() })
 }
 
-/// Reads an event alone whose body is plain `data` sections and that has nothing else, likewise.
+/// The partition key, and where the first `data` section begins in the first piece. A piece that ends within the envelope has none.
+fn envelope(pieces: &[Bytes]) -> Option<(Option<Arc<str>>, usize)> {
+    let reader = BatchReader::new(pieces.first()?.clone()).ok()?;
+    Some((reader.partition_key().map(Arc::from), reader.next_at()))
+}
+
+/// Reads an event alone whose body is plain `data` sections and ends it, likewise.
 pub(super) fn read_single(pieces: &[Bytes]) -> Option<Publication> {
     let parts = in_order(pieces);
     let len = pieces.iter().map(Bytes::len).sum();
-    let mut walk = Walk { parts: &parts, part: 0, at: 0 };
+    let (partition_key, at) = envelope(pieces)?;
+    let mut walk = Walk { parts: &parts, part: 0, at };
     while !walk.is_at_end() {
         walk.step_over_whole_sections();
         if walk.is_at_end() {
@@ -40,7 +52,7 @@ pub(super) fn read_single(pieces: &[Bytes]) -> Option<Publication> {
         let body_len = walk.section_header()?;
         walk.take(body_len)?;
     }
-    Some(Publication { partition_key: None, len, parts, spans: Box::new([Span::new(0, &(0..len))]) })
+    Some(Publication { partition_key, len, parts, spans: Box::new([Span::new(0, &(0..len))]) })
 }
 
 /// What is in the plain `data` section that `bytes` begin with, and what follows it; `None` where there is not all of one, or

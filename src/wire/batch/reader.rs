@@ -71,6 +71,12 @@ impl BatchReader {
         self.envelope.partition_key()
     }
 
+    /// Where the next event's section begins in the input.
+    #[cfg(feature = "emulator")]
+    pub(crate) fn next_at(&self) -> usize {
+        self.at
+    }
+
     /// Where the next event stands in the input; `None` after the last one and after an error.
     pub(crate) fn next_range(&mut self) -> Option<Result<Range<usize>, DecodeError>> {
         if self.is_done {
