@@ -22,9 +22,14 @@ fn left_in_group() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
     let group = Path::new("/sys/fs/cgroup").join(group);
+    let read = |name: &str| fs::read_to_string(group.join(name)).ok();
     // The word "max" stands where there is no limit.
-    let number = |name: &str| fs::read_to_string(group.join(name)).ok()?.trim().parse::<u64>().ok();
-    Some(number("memory.max")?.saturating_sub(number("memory.current")?))
+    let number = |name: &str| read(name)?.trim().parse::<u64>().ok();
+    // Of what is in use, the system takes back what it keeps of files.
+    let stat = read("memory.stat")?;
+    let kept = |name: &str| stat.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+    let kept: u64 = ["inactive_file ", "active_file ", "slab_reclaimable "].into_iter().filter_map(kept).sum();
+    Some(number("memory.max")?.saturating_sub(number("memory.current")?.saturating_sub(kept)))
 }
 
 /// Bytes that stand in KiB after `name` in one of the system's tables.

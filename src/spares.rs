@@ -10,6 +10,8 @@ use bytes::{Bytes, BytesMut};
 const BUFFER_LEN: usize = 256 * 1024;
 /// Bytes that are held before any are touched ahead of their use: most who start an emulator never send as much.
 const AHEAD_FROM_LEN: u64 = 2 << 20;
+/// Buffers that are worth a thread.
+const MIN_AHEAD: usize = 8;
 /// Bytes that are touched ahead at most.
 const AHEAD_LEN: u64 = 32 << 20;
 
@@ -46,9 +48,12 @@ impl Spares {
         if held_len < AHEAD_FROM_LEN || self.taken.load(Ordering::Relaxed) * 2 < wanted.max(1) {
             return;
         }
-        let missing = wanted.saturating_sub(self.buffers().len());
-        if missing == 0 || self.is_touching.swap(true, Ordering::Acquire) {
+        if self.is_touching.swap(true, Ordering::Acquire) {
             return;
+        }
+        let missing = wanted.saturating_sub(self.buffers().len());
+        if missing < MIN_AHEAD {
+            return self.is_touching.store(false, Ordering::Release);
         }
         self.taken.store(0, Ordering::Relaxed);
         let spares = Arc::clone(self);

@@ -104,7 +104,6 @@ async fn a_batch_is_accepted_over_tls() {
     connection.close().await;
 }
 
-/// A connection that is lost comes back with the session that it had: no certificate is sent and checked again.
 #[tokio::test]
 async fn what_tls_adds_is_counted() {
     let emulator = emulator();
@@ -130,6 +129,7 @@ async fn what_tls_adds_is_counted() {
     assert!(secured.received_bytes > plain.received_bytes + 500, "{secured:?} {plain:?}");
 }
 
+/// A connection that is lost comes back with the session that it had: no certificate is sent and checked again.
 #[tokio::test]
 async fn a_lost_connection_resumes_its_tls_session() {
     let emulator = emulator();

@@ -30,17 +30,24 @@ static json_t *failed(hubwire_result result, size_t accepted)
 {
     char why[1024], message[1100], condition[64];
     const char *type = "AlgorithmError";
+    hubwire_outcome outcome;
 
+    hubwire_last_outcome(&outcome);
     hubwire_last_error(why, sizeof why);
     hubwire_last_condition(condition, sizeof condition);
-    if (result == HUBWIRE_TOO_LARGE) {
+    if (result == HUBWIRE_TOO_LARGE || strcmp(condition, "amqp:link:message-size-exceeded") == 0) {
         type = "TooLargeError";
     } else if (strcmp(condition, "amqp:not-found") == 0) {
         type = "EntityNotFoundError";
-    } else if (result == HUBWIRE_REFUSED) {
+    } else if (result == HUBWIRE_REFUSED || strcmp(condition, "amqp:unauthorized-access") == 0) {
         type = "ThirdPartyCredentialError";
     }
     snprintf(message, sizeof message, "%s (%zu events were accepted before)", why, accepted);
+    if (result != HUBWIRE_TOO_LARGE && !outcome.is_retryable) {
+        /* What was said no to for good is asked anew the next time: somebody may have changed something. */
+        hubwire_close(sender);
+        sender = NULL;
+    }
     return failure(type, message);
 }
 

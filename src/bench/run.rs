@@ -210,6 +210,7 @@ impl Bench {
         let readers =
             attached.map(|attached| attached.read(run, start, workload.warm_up, tally.clone(), self.stop.clone()));
         let mut watch = Watch::new(&self.target, links.connections, tally.clone(), measured_from);
+        watch.begin_if_due();
         let mut lanes = JoinSet::new();
         for (number, senders) in (0..).zip(links.senders) {
             lanes.spawn(boxed(Lane::new(shared.clone(), number, senders).run()));

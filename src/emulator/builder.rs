@@ -175,8 +175,8 @@ pub enum BuildError {
     Retention,
     /// Touching it would end the process.
     #[error(
-        "{bytes} bytes of memory are to be touched and {available_bytes} are left: keep less with `retention_bytes`, or leave \
-         `Pretouch::AtStart` away, and it is touched as events come"
+        "{bytes} bytes of memory are to be touched and {available_bytes} are left: keep less with `retention_bytes` \
+         (--retention-bytes), or have it touched later with `Pretouch::Ahead` (--pretouch ahead)"
     )]
     Pretouch {
         /// What the retention may take.
@@ -506,10 +506,9 @@ impl Builder {
 
     fn check_pretouch(&self) -> Result<(), BuildError> {
         let bytes = self.limits.retention.bytes;
-        match memory::available_len() {
-            Some(available_bytes) if self.pretouch == Pretouch::AtStart && bytes > available_bytes => {
-                Err(BuildError::Pretouch { bytes, available_bytes })
-            }
+        let is_at_start = self.pretouch == Pretouch::AtStart;
+        match is_at_start.then(memory::available_len).flatten() {
+            Some(available_bytes) if bytes > available_bytes => Err(BuildError::Pretouch { bytes, available_bytes }),
             _ => Ok(()),
         }
     }

@@ -65,6 +65,13 @@ impl Watch {
         }
     }
 
+    /// Begins, if there is no warm-up: before anything leaves.
+    pub(super) fn begin_if_due(&mut self) {
+        if clock::now() >= self.measured_from {
+            self.begin();
+        }
+    }
+
     /// Waits for the lanes, and tells each second; what is under way is given up when that is wished for.
     pub(super) async fn until_all_end(
         &mut self,
@@ -73,10 +80,6 @@ impl Watch {
         on_second: &mut impl FnMut(&Second),
     ) {
         let mut is_given_up = false;
-        // Without a warm-up, before anything leaves.
-        if clock::now() >= self.measured_from {
-            self.begin();
-        }
         loop {
             let next = if self.is_measuring { self.last_at + SECOND } else { self.measured_from };
             tokio::select! {

@@ -6,7 +6,7 @@ use crate::cli::failure::Failure;
 use crate::cli::settings::{self, Network};
 use crate::cli::trace::Trace;
 use crate::cli::{may_hold_secret, output, shown};
-use crate::emulator::{Emulator, Pretouch};
+use crate::emulator::{BuildError, Emulator, Pretouch};
 use crate::{Options, Retry};
 
 /// What an emulator keeps: little, for all of its memory is touched before the first event comes, which costs more than what is
@@ -146,7 +146,7 @@ fn local(against: &Against, event_hub: &str, is_read: bool) -> Result<(LocalHub,
         return Ok((LocalHub::sink().map_err(failed)?, "a sink in this process, over loopback TCP".to_owned()));
     }
     let retention_len = if is_read { RETENTION_FOR_READERS_LEN } else { RETENTION_LEN };
-    let pretouch = if is_read { Pretouch::Ahead } else { Pretouch::AtStart };
+    let pretouch = if is_read { Pretouch::Off } else { Pretouch::AtStart };
     let builder = Emulator::builder().event_hub(event_hub, against.partitions);
     let mut builder = builder.retention_bytes(retention_len).pretouch(pretouch);
     let mut description = format!("an emulator in this process, over loopback TCP, {} partitions", against.partitions);
@@ -158,6 +158,11 @@ fn local(against: &Against, event_hub: &str, is_read: bool) -> Result<(LocalHub,
         builder = builder.throughput_units(units);
         description += &format!(", {units} throughput units");
     }
-    let emulator = builder.build().map_err(|error| Failure::configuration(error.to_string()))?;
+    let built = match builder.clone().build() {
+        // A machine that is so small is measured as it is.
+        Err(BuildError::Pretouch { .. }) => builder.pretouch(Pretouch::Off).build(),
+        built => built,
+    };
+    let emulator = built.map_err(|error| Failure::configuration(error.to_string()))?;
     Ok((LocalHub::emulator(emulator).map_err(failed)?, description))
 }

@@ -288,6 +288,24 @@ async fn outcomes_that_are_told_backwards_are_told_before_the_end() {
     assert_eq!((stage.stored().len(), stage.disturbance.fired()), (3, 2), "one turn, one detach");
 }
 
+/// What blows wait for may be told because something else on the connection ends.
+#[tokio::test(start_paused = true)]
+async fn a_blow_that_waits_for_outcomes_falls_whatever_has_them_told() {
+    let faults = ["delay-outcomes by=1h", "detach condition=amqp:not-allowed after-deliveries=1 hub=telemetry times=1"];
+    let stage = Stage::new(&faults);
+    let (connection, sender) = stage.sender().await;
+    let other = connection.partition_sender(HUB, "0").await.unwrap();
+    let sender = Arc::new(sender);
+    let sending = Arc::clone(&sender);
+    let waiting = tokio::spawn(async move { sent(&sending, "1").await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Its detach has all outcomes of the session told.
+    other.close().await;
+    assert_eq!(waiting.await.unwrap(), "accepted");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(sent(&sender, "2").await, "not sent: amqp:not-allowed");
+}
+
 #[tokio::test(start_paused = true)]
 async fn questions_that_came_together_are_answered_backwards() {
     let stage = Stage::new(&["out-of-order"]);

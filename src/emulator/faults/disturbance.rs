@@ -184,7 +184,7 @@ impl Trouble {
     }
 }
 
-/// See [`Disturbance::of`].
+/// See [`Disturbance::connection`].
 pub(crate) struct Disturbed<S> {
     stream: Faulty<S>,
     faults: Arc<Faults>,

@@ -12,6 +12,9 @@ use crate::wire::value::Value;
 impl Interference {
     /// Deals a blow to whatever it is aimed at on this connection.
     pub(super) fn strike(&mut self, blow: &Blow, aim: &Aim, now: Instant) {
+        if self.end != End::No {
+            return;
+        }
         let struck = match blow {
             Blow::Detach(error) => {
                 let links = self.links_at(aim);
@@ -59,11 +62,16 @@ impl Interference {
 
     /// Deals the blow that a delivery on this link has set off.
     pub(super) fn deal(&mut self, blow: &Blow, channel: u16, handle: u32, now: Instant) {
+        // Behind a close there is nothing.
+        if self.end != End::No {
+            return;
+        }
         match blow {
             Blow::Detach(error) => self.detach_link(channel, handle, error),
             Blow::End(error) => self.end_session(channel, error),
             Blow::Close(error) => self.close(error, now),
         }
+        self.tell_paths();
     }
 
     /// Detaches a link on both sides. What either still says of it is swallowed until it detaches it as well.

@@ -148,7 +148,9 @@ impl Interference {
 
     /// Deals the blows for which all outcomes have been told.
     fn deal_pending(&mut self, channel: u16, now: Instant) {
-        let Some(session) = self.sessions.get_mut(&channel) else { return };
+        let Some(session) = self.sessions.get_mut(&channel).filter(|session| !session.pending.is_empty()) else {
+            return;
+        };
         let pending = std::mem::take(&mut session.pending);
         let is_held = self.held.iter().any(|(_, held)| held.channel == channel) || self.backwards.has_any_of(channel);
         let is_due = |(_, link, id): &(_, u32, u32)| !is_held && session.is_settled(*link, *id);
@@ -204,9 +206,7 @@ impl Interference {
 
     /// Tells the outcomes that were held back until now.
     pub(super) fn tell_outcomes(&mut self, now: Instant) {
-        if self.tell_held(|due, _| due <= now) {
-            self.deal_all_pending(now);
-        }
+        self.tell_held(|due, _| due <= now);
     }
 
     /// Tells all outcomes of a session, or of all: what comes next is the end of whatever they are of.
@@ -215,16 +215,13 @@ impl Interference {
         self.turn_around();
     }
 
-    /// Whether there were any.
-    fn tell_held(&mut self, is_due: impl Fn(Instant, u16) -> bool) -> bool {
+    fn tell_held(&mut self, is_due: impl Fn(Instant, u16) -> bool) {
         let held = std::mem::take(&mut self.held);
         let (due, later): (Vec<_>, Vec<_>) = held.into_iter().partition(|(due, held)| is_due(*due, held.channel));
         self.held = later;
-        let is_any = !due.is_empty();
         for (_, outcome) in due {
             self.tell_outcome_of(outcome);
         }
-        is_any
     }
 
     /// Deals blows that waited for outcomes which were held back.
