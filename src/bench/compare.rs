@@ -142,9 +142,9 @@ impl Comparison {
             }
         };
         look("the workload", &before.workload.to_string(), &after.workload.to_string());
-        let build = |report: &Report| if report.is_debug_build { "a debug build" } else { "a release build" };
         look("what is read from files", &files(before), &files(after));
         look("what breaks a rate", &limits(before), &limits(after));
+        let build = |report: &Report| if report.is_debug_build { "a debug build" } else { "a release build" };
         look("the build", build(before), build(after));
         look("the target", &before.target, &after.target);
         look("the CPU", &before.machine.cpu, &after.machine.cpu);

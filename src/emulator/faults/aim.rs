@@ -51,7 +51,8 @@ impl Aim {
     }
 }
 
-fn is_request_node(path: &str) -> bool {
+/// Whether what answers requests is there: `$cbs`, `$management`.
+pub(super) fn is_request_node(path: &str) -> bool {
     let last = path.rsplit('/').next().unwrap_or_default();
     ["$cbs", "$management"].iter().any(|node| last.eq_ignore_ascii_case(node))
 }

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::Sleep;
 
+use super::aim::is_request_node;
 use super::{Aim, Blow, Fate, Fault, Faults, Faulty, Manners, Stage, What};
 use crate::clock;
 use crate::emulator::address::{path_of_address, path_of_audience};
@@ -109,6 +110,11 @@ impl Trouble {
     /// The path that a link's address names.
     pub(crate) fn path_of(address: &str) -> &str {
         path_of_address(address)
+    }
+
+    /// Whether requests are answered there.
+    pub(crate) fn is_request_node(path: &str) -> bool {
+        is_request_node(path)
     }
 
     pub(crate) fn is_link(&self, aim: &Aim, path: &str) -> bool {

@@ -213,8 +213,7 @@ impl Link {
 
     /// Whether it brings what `$cbs` or `$management` answers.
     pub(super) fn is_answers(&self) -> bool {
-        let node = self.path.rsplit('/').next().unwrap_or_default();
-        !self.is_clients && ["$cbs", "$management"].iter().any(|name| node.eq_ignore_ascii_case(name))
+        !self.is_clients && Trouble::is_request_node(&self.path)
     }
 
     /// Whether credit is withheld from now on; whether that is news.
