@@ -17,8 +17,9 @@ use super::report::NamedFile;
 use super::workload::{Bodies, Keys, Sizes, Workload, size};
 use crate::wire::secret::shown;
 
-/// Bytes that bodies are cut from, beside those of the longest.
-const POOL_LEN: usize = 1 << 20;
+/// Bytes that bodies are cut from, beside those of the longest: as many as bits of a draw name.
+const POOL_BITS: u32 = 20;
+const POOL_LEN: usize = 1 << POOL_BITS;
 /// What compressible bodies are made of.
 const WORDS: [&str; 8] =
     ["telemetry ", "device ", "temperature ", "pressure ", "2026-11-25T09:05:00Z ", "ok ", "21.5 ", "0 "];
@@ -261,7 +262,7 @@ impl Generator {
         let body = match &material.bodies {
             BodySource::Pool(_) => {
                 let len = material.sizes.draw(random, turn);
-                let start = random.random_range(0..=POOL_LEN);
+                let start = (random.next_u64() >> (u64::BITS - POOL_BITS)) as usize;
                 Piece::Pooled(start..start + len)
             }
             BodySource::Lines(lines) => Piece::Own(lines[(turn % lines.len() as u64) as usize].clone()),

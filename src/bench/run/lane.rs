@@ -28,8 +28,6 @@ const EVENTS_BETWEEN_LOOKS: u32 = 64;
 const MISSED_BETWEEN_YIELDS: u64 = 256;
 /// Batches' worth of bytes that many keys may hold open together.
 const MAX_OPEN_BATCHES_LEN: usize = 4;
-/// What is billed as one event. Source: Azure's price list of Event Hubs.
-const BILLED_LEN: u64 = 65_536;
 
 /// What all lanes of a round share.
 #[derive(Clone)]
@@ -59,6 +57,8 @@ pub(super) struct Lane {
     bytes_left: Option<u64>,
     end: Option<Duration>,
     sequence: u64,
+    /// Events are bodies alone.
+    is_plain: bool,
     open: OpenBatches,
     missed: Missed,
     /// Events that were missed, those of the warm-up among them.
@@ -126,6 +126,7 @@ impl Lane {
             bytes_left: workload.bytes.map(share),
             end: workload.span(),
             sequence: 0,
+            is_plain: workload.properties.is_empty() && !workload.receive,
             open: OpenBatches::default(),
             missed: Missed::default(),
             passed_over: 0,
@@ -167,7 +168,7 @@ impl Lane {
     /// Until when it had events to offer. At a given rate that is the time of the event behind its last one, or the end.
     fn offered_until(&mut self) -> Instant {
         let (now, start) = (clock::now(), self.shared.start);
-        let is_all_offered = self.left == Some(0) || self.bytes_left == Some(0);
+        let is_all_offered = self.is_all_offered();
         let until = match (&mut self.pacer, self.end) {
             (Some(pacer), _) if is_all_offered => {
                 let gap = pacer.next(0).map_or(Duration::ZERO, |next| next.saturating_sub(self.looked));
@@ -195,26 +196,61 @@ impl Lane {
 
     /// The next event, once it is due.
     async fn next(&mut self) -> Next {
-        if self.left == Some(0) || self.bytes_left == Some(0) {
-            return Next::Nothing;
+        match self.pacer {
+            None => self.next_at_once().await,
+            Some(_) if self.is_all_offered() => Next::Nothing,
+            Some(_) => self.next_due().await,
         }
-        if self.pacer.is_none() { self.next_at_once().await } else { self.next_due().await }
     }
 
-    /// As fast as possible: the clock is looked at now and then.
+    /// As fast as possible: the clock is looked at now and then, and what waits for nothing is packed on the way.
     async fn next_at_once(&mut self) -> Next {
-        if self.until_look == 0 {
-            self.until_look = EVENTS_BETWEEN_LOOKS;
-            self.land_ready();
-            self.looked = clock::now().saturating_duration_since(self.shared.start);
-            self.depart_overdue().await;
-            if self.shared.stop.is_stopped() || self.is_over(self.looked) {
-                return Next::Nothing;
+        while !self.is_all_offered() {
+            if self.until_look == 0 {
+                self.until_look = EVENTS_BETWEEN_LOOKS;
+                self.land_ready();
+                self.looked = clock::now().saturating_duration_since(self.shared.start);
+                self.depart_overdue().await;
+                if self.shared.stop.is_stopped() || self.is_over(self.looked) {
+                    return Next::Nothing;
+                }
             }
+            let is_measured = self.looked >= self.shared.workload.warm_up;
+            if let Some(draw) = self.pack_until_look(is_measured) {
+                return Next::Event { draw, due: None, is_measured };
+            }
+            self.make_room(None).await;
         }
-        self.until_look -= 1;
-        let draw = self.generator.draw(self.looked.as_secs_f64());
-        Next::Event { draw, due: None, is_measured: self.looked >= self.shared.workload.warm_up }
+        Next::Nothing
+    }
+
+    /// Packs bodies into batches that are there, in a loop without a wait: what an event costs here is measured with what a client
+    /// costs. Ends at the next look, or with an event that needs more than that.
+    fn pack_until_look(&mut self, is_measured: bool) -> Option<Draw> {
+        let (secs, most) = (self.looked.as_secs_f64(), self.shared.workload.max_batch_events.unwrap_or(u64::MAX));
+        while self.until_look > 0 && !self.is_all_offered() && !self.holds_too_much() {
+            self.until_look -= 1;
+            let draw = self.generator.draw(secs);
+            let route = self.route(&draw);
+            let body = self.shared.material.body(&draw.body);
+            let Some(Open { batch, load, .. }) = self.open.get_mut(route) else { return Some(draw) };
+            // An event that fills its batch makes it leave.
+            let is_one_of_many = self.is_plain && load.is_measured == is_measured && load.events + 1 < most;
+            let before = batch.encoded_len();
+            if !is_one_of_many || !batch.try_add(body).is_added() {
+                return Some(draw);
+            }
+            let added = batch.encoded_len() - before;
+            load.book(body.len(), added);
+            self.open.grow(added);
+            self.sequence += 1;
+            self.spend(&draw, is_measured);
+        }
+        None
+    }
+
+    fn is_all_offered(&self) -> bool {
+        self.left == Some(0) || self.bytes_left == Some(0)
     }
 
     async fn next_due(&mut self) -> Next {
@@ -298,21 +334,17 @@ impl Lane {
             self.until_due(due).await;
             self.depart(route).await;
         }
-        let len = self.shared.material.body(&draw.body).len() as u64;
-        if is_measured {
-            self.left = self.left.map(|left| left - 1);
-            self.bytes_left = self.bytes_left.map(|left| left.saturating_sub(len.max(1)));
-        }
+        self.spend(draw, is_measured);
         // Once more in an empty batch, if there is no room in this one.
         for _ in 0..2 {
             if self.shared.workload.is_sequential && self.open.get(route).is_none() {
                 self.until_room(1).await;
             }
-            let Some(open) = self.open_batch(route, due, is_measured) else { return };
-            let before = open.batch.encoded_len();
-            match self.add(route, draw, due) {
+            if !self.begin_batch(route, due, is_measured) {
+                return;
+            }
+            match self.pack(route, draw, due) {
                 Added::Yes => {
-                    self.count(route, len, before, due);
                     if self.is_full(route) {
                         self.until_due(due).await;
                         self.depart(route).await;
@@ -347,16 +379,25 @@ impl Lane {
         }
     }
 
-    /// The batch that the route's events go into.
-    fn open_batch(&mut self, route: u32, due: Option<Duration>, is_measured: bool) -> Option<&Open> {
+    /// An event is one of those that are to be offered.
+    fn spend(&mut self, draw: &Draw, is_measured: bool) {
+        if is_measured {
+            let len = self.shared.material.body(&draw.body).len() as u64;
+            self.left = self.left.map(|left| left - 1);
+            self.bytes_left = self.bytes_left.map(|left| left.saturating_sub(len.max(1)));
+        }
+    }
+
+    /// Whether there is a batch now that the route's events go into.
+    fn begin_batch(&mut self, route: u32, due: Option<Duration>, is_measured: bool) -> bool {
         if self.open.get(route).is_none() {
-            let batch = self.new_batch(route)?;
+            let Some(batch) = self.new_batch(route) else { return false };
             let begun = due.map_or_else(clock::now, |due| self.shared.start + due);
             let load = Load { lane: self.number, is_measured, ..Load::default() };
             self.open.grow(batch.encoded_len());
             self.open.insert(route, Open { batch, begun, load });
         }
-        self.open.get(route)
+        true
     }
 
     fn new_batch(&self, route: u32) -> Option<Batch> {
@@ -371,15 +412,30 @@ impl Lane {
         Some(batch.with_limit(limit))
     }
 
-    fn add(&mut self, route: u32, draw: &Draw, due: Option<Duration>) -> Added {
-        let workload = &self.shared.workload;
-        let is_plain = workload.properties.is_empty() && !workload.receive;
-        let event = (!is_plain).then(|| self.event(route, draw, due));
-        let Some(open) = self.open.get_mut(route) else { return Added::Full };
-        match event {
-            Some(event) => Added::of(open.batch.try_add(event)),
-            None => Added::of(open.batch.try_add(self.shared.material.body(&draw.body))),
+    /// Adds an event to its route's batch, and books it.
+    fn pack(&mut self, route: u32, draw: &Draw, due: Option<Duration>) -> Added {
+        let event = (!self.is_plain).then(|| self.event(route, draw, due));
+        let body = self.shared.material.body(&draw.body);
+        let Some(Open { batch, load, .. }) = self.open.get_mut(route) else { return Added::Full };
+        let before = batch.encoded_len();
+        let added = match event {
+            Some(event) => Added::of(batch.try_add(event)),
+            None => Added::of(batch.try_add(body)),
+        };
+        if matches!(added, Added::Yes) {
+            let added_len = batch.encoded_len() - before;
+            load.book(body.len(), added_len);
+            load.due.extend(due);
+            if load.is_measured {
+                load.missed.append(&mut self.missed);
+            }
+            if self.shared.workload.receive {
+                load.sequences.push(self.sequence);
+            }
+            self.open.grow(added_len);
+            self.sequence += 1;
         }
+        added
     }
 
     fn event(&self, route: u32, draw: &Draw, due: Option<Duration>) -> Event {
@@ -395,24 +451,6 @@ impl Lane {
         event
     }
 
-    /// Books the event that was just added.
-    fn count(&mut self, route: u32, len: u64, before: usize, due: Option<Duration>) {
-        let Some(open) = self.open.get_mut(route) else { return };
-        let added = open.batch.encoded_len() - before;
-        open.load.events += 1;
-        open.load.body_bytes += len;
-        open.load.billed_events += (added as u64).div_ceil(BILLED_LEN);
-        open.load.due.extend(due);
-        if open.load.is_measured {
-            open.load.missed.append(&mut self.missed);
-        }
-        if self.shared.workload.receive {
-            open.load.sequences.push(self.sequence);
-        }
-        self.open.grow(added);
-        self.sequence += 1;
-    }
-
     fn is_full(&self, route: u32) -> bool {
         let most = self.shared.workload.max_batch_events;
         self.open.get(route).is_some_and(|open| most.is_some_and(|most| open.load.events >= most))
@@ -420,11 +458,15 @@ impl Lane {
 
     /// Many keys do not hold more than so much: the oldest leaves as it is.
     async fn make_room(&mut self, due: Option<Duration>) {
-        while self.open.is_beyond(MAX_OPEN_BATCHES_LEN * self.senders[0].max_message_size()) {
+        while self.holds_too_much() {
             self.until_due(due).await;
             let Some(route) = self.open.oldest() else { return };
             self.depart(route).await;
         }
+    }
+
+    fn holds_too_much(&self) -> bool {
+        self.open.is_beyond(MAX_OPEN_BATCHES_LEN * self.senders[0].max_message_size())
     }
 
     async fn depart_overdue(&mut self) {

@@ -11,6 +11,9 @@ use crate::bench::report::{Ends, Round, Second};
 use crate::bench::stop::Stop;
 use crate::{Accepted, ConnectionEvent, Error, SendError};
 
+/// What is billed as one event. Source: Azure's price list of Event Hubs.
+const BILLED_LEN: u64 = 65_536;
+
 /// What a batch of events has been through until it was handed over.
 #[derive(Debug, Default)]
 pub(super) struct Load {
@@ -25,6 +28,15 @@ pub(super) struct Load {
     pub(super) missed: Missed,
     /// The number of each, if somebody reads.
     pub(super) sequences: Vec<u64>,
+}
+
+impl Load {
+    /// One more event, by the bytes of its body and those that it takes of the batch.
+    pub(super) fn book(&mut self, body_len: usize, encoded_len: usize) {
+        self.events += 1;
+        self.body_bytes += body_len as u64;
+        self.billed_events += (encoded_len as u64).div_ceil(BILLED_LEN);
+    }
 }
 
 /// Counts and latencies of a round. A clone counts in the same place.
