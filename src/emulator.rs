@@ -63,6 +63,7 @@ mod upgrade;
 use std::fmt;
 use std::future::ready;
 use std::io;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -131,6 +132,11 @@ struct Shared {
     is_ended: watch::Sender<bool>,
 }
 
+/// A stream of whatever kind, so that what serves it is there once.
+type AnyStream<'a> = Box<dyn Stream + 'a>;
+/// What leads to one.
+type Opening<'a> = Pin<Box<dyn Future<Output = io::Result<AnyStream<'a>>> + Send + 'a>>;
+
 impl Emulator {
     /// Starts from an empty namespace: add an event hub or several, then [`build`](Builder::build).
     ///
@@ -168,14 +174,12 @@ impl Emulator {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin,
     {
-        self.admit(Origin::default(), ready(Ok(stream))).await;
+        let stream: AnyStream<'_> = Box::new(stream);
+        self.admit(Origin::default(), Box::pin(ready(Ok(stream)))).await;
     }
 
     /// Serves what `opening` leads to, unless there are too many connections or that fails.
-    async fn admit<S>(&self, origin: Origin, opening: impl Future<Output = io::Result<S>>)
-    where
-        S: AsyncRead + AsyncWrite + Send + Unpin,
-    {
+    async fn admit(&self, origin: Origin, opening: Opening<'_>) {
         let Some(_place) = Place::take(&self.shared) else {
             self.shared.store().totals.refused_connections += 1;
             return self.report_refused(origin, format!("there are {MAX_CONNECTIONS} connections, which is the most"));
@@ -186,7 +190,7 @@ impl Emulator {
                 Ok(stream) => stream,
                 Err(error) => return self.report_refused(origin, error.to_string()),
             };
-            self.serve_from_afar(&mut stream, origin).await;
+            self.serve_from_afar(&mut *stream, origin).await;
         };
         tokio::select! {
             biased;

@@ -8,12 +8,12 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs, lookup_host};
 use tokio::task::JoinHandle;
 
-use super::Emulator;
 use super::activity::{Origin, Transport};
 #[cfg(feature = "tls")]
 use super::tls::TlsIdentity;
 #[cfg(feature = "websocket")]
 use super::upgrade;
+use super::{AnyStream, Emulator, Opening};
 
 /// How long accepting rests when the system has no more sockets to give.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -117,18 +117,19 @@ impl Emulator {
 
     async fn let_in(&self, door: &Door, stream: TcpStream, peer_addr: SocketAddr) {
         let origin = Origin { transport: door.transport(), peer_addr: Some(peer_addr) };
-        match door {
-            Door::Tcp => self.admit(origin, ready(Ok(stream))).await,
+        let stream: AnyStream<'_> = Box::new(stream);
+        let opening: Opening<'_> = match door {
+            Door::Tcp => Box::pin(ready(Ok(stream))),
             #[cfg(feature = "tls")]
-            Door::Tls(identity) => self.admit(origin, in_time(identity.accept(stream))).await,
+            Door::Tls(identity) => Box::pin(in_time(over_tls(stream, identity))),
             #[cfg(feature = "websocket")]
-            Door::WebSocket => self.admit(origin, in_time(upgrade::accept(stream))).await,
+            Door::WebSocket => Box::pin(in_time(over_websocket(stream))),
             #[cfg(all(feature = "websocket", feature = "tls"))]
             Door::WebSocketTls(identity) => {
-                let opening = async { upgrade::accept(identity.accept(stream).await?).await };
-                self.admit(origin, in_time(opening)).await;
+                Box::pin(in_time(async { over_websocket(over_tls(stream, identity).await?).await }))
             }
-        }
+        };
+        self.admit(origin, opening).await;
     }
 
     /// Serves a client that speaks TLS over any stream, until it leaves.
@@ -141,7 +142,7 @@ impl Emulator {
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin,
     {
         let origin = Origin { transport: Transport::Tls, peer_addr: None };
-        self.admit(origin, in_time(identity.accept(stream))).await;
+        self.admit(origin, Box::pin(in_time(over_tls(Box::new(stream), identity)))).await;
     }
 
     /// Serves a client that speaks WebSocket over any stream, its HTTP request included, until it leaves.
@@ -154,7 +155,7 @@ impl Emulator {
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin,
     {
         let origin = Origin { transport: Transport::WebSocket, peer_addr: None };
-        self.admit(origin, in_time(upgrade::accept(stream))).await;
+        self.admit(origin, Box::pin(in_time(over_websocket(Box::new(stream))))).await;
     }
 }
 
@@ -296,9 +297,19 @@ pub(crate) async fn accepted(listener: &TcpListener, failed: impl Fn(&io::Error)
     }
 }
 
+#[cfg(feature = "tls")]
+async fn over_tls<'a>(stream: AnyStream<'a>, identity: &TlsIdentity) -> io::Result<AnyStream<'a>> {
+    Ok(Box::new(identity.accept(stream).await?))
+}
+
+#[cfg(feature = "websocket")]
+async fn over_websocket(stream: AnyStream<'_>) -> io::Result<AnyStream<'_>> {
+    Ok(Box::new(upgrade::accept(stream).await?))
+}
+
 /// What comes of a handshake, if it comes in time.
 #[cfg(any(feature = "tls", feature = "websocket"))]
-async fn in_time<S>(handshake: impl Future<Output = io::Result<S>>) -> io::Result<S> {
+async fn in_time<'a>(handshake: impl Future<Output = io::Result<AnyStream<'a>>>) -> io::Result<AnyStream<'a>> {
     let late = |_| {
         let text = format!("the handshake was not done within {} s", HANDSHAKE_WITHIN.as_secs());
         io::Error::new(io::ErrorKind::TimedOut, text)
