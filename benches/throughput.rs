@@ -131,11 +131,17 @@ impl Run {
             let ours = (0..rounds).map(|_| publish(&packer, SINGLES_WINDOW, 10 * messages, None)).collect();
             return println!("{:>8} B {:>65}", 1_024, median(ours).text(1));
         }
+        let mut blasts = Vec::new();
         let rounds = (0..rounds).map(|_| {
+            blasts.push(blast_together(&packer, SINGLES_WINDOW, 10 * messages));
             let theirs = family(SINGLES_WINDOW, messages, || single(&packer));
             (theirs, publish(&packer, SINGLES_WINDOW, 10 * messages, None))
         });
-        self.beside(1_024, 1, rounds.unzip());
+        let (theirs, ours): (Vec<_>, Vec<_>) = rounds.unzip();
+        let (blast, of) = (median(blasts), median(theirs.clone()));
+        self.beside(1_024, 1, (theirs, ours));
+        let times = of.time.as_secs_f64() / blast.time.as_secs_f64();
+        println!("{:>10} {:>32} {:>32} {times:>18.2}", "", "no protocol logic:", blast.text(1));
     }
 
     /// Events handed over one by one, which the publisher packs, beside batches that the caller packs.
@@ -285,6 +291,20 @@ fn blast(packer: &Packer, window: usize, batches: usize, encodes: bool, tls: Opt
         Some(tls) => blast_over(tls.connect(sink.connect()), packer, window, batches, encodes),
         None => blast_over(sink.connect(), packer, window, batches, encodes),
     };
+    sink.join();
+    took
+}
+
+/// Each event a message of its own.
+fn blast_together(packer: &Packer, window: usize, messages: usize) -> Took {
+    let sink = SinkThread::start();
+    let mut blaster = Blaster::open(sink.connect()).expect("a sink");
+    blaster.blast_together(packer, window, 2 * window).expect("a sink");
+    let thread = this_thread();
+    let cpu_before = cpu_of(&thread);
+    let time = blaster.blast_together(packer, window, messages).expect("a sink");
+    let took = Took::of(time, cpu_of(&thread) - cpu_before, messages);
+    drop(blaster);
     sink.join();
     took
 }

@@ -13,6 +13,8 @@ use hubwire::wire::value::Value;
 /// The largest message, and so the largest batch.
 pub const BATCH_LEN: usize = 1_048_576;
 const MAX_FRAME_LEN: usize = 65_536;
+/// Messages of one frame that leave in one write.
+const MESSAGES_TOGETHER: usize = 64;
 pub const BATCH_FORMAT: u32 = 0x8001_3700;
 
 /// Packs events of one body into a message, by plain copies.
@@ -168,14 +170,43 @@ impl<S: Read + Write> Blaster<S> {
                 self.write(layout, message)?;
                 sent += 1;
             }
-            let fields = self.until(0x15)?;
-            let first = fields[1].as_i64().unwrap_or_default();
-            // The token's may come late.
-            if first > 0 {
-                settled += (fields.get(2).and_then(Value::as_i64).unwrap_or(first) - first + 1) as usize;
-            }
+            settled += self.settled()?;
         }
         Ok(began.elapsed())
+    }
+
+    /// The same for messages of one frame, many of which leave in one write.
+    #[allow(clippy::disallowed_methods, reason = "a bench measures time")]
+    pub fn blast_together(&mut self, packer: &Packer, window: usize, messages: usize) -> io::Result<Duration> {
+        let mut layout = Layout::new(2, packer.message_len());
+        let (mut message, mut bytes) = (Vec::new(), Vec::new());
+        let began = Instant::now();
+        let (mut sent, mut settled) = (0, 0);
+        while settled < messages {
+            while sent < messages && sent - settled < window {
+                bytes.clear();
+                for _ in 0..MESSAGES_TOGETHER.min(messages - sent).min(window - (sent - settled)) {
+                    packer.pack(&mut message);
+                    layout.number(self.next_id);
+                    self.next_id += 1;
+                    bytes.extend_from_slice(&layout.frames[0].0);
+                    bytes.extend_from_slice(&message);
+                    sent += 1;
+                }
+                self.say(&bytes)?;
+            }
+            settled += self.settled()?;
+        }
+        Ok(began.elapsed())
+    }
+
+    /// How many messages the next disposition settles.
+    fn settled(&mut self) -> io::Result<usize> {
+        let fields = self.until(0x15)?;
+        let first = fields[1].as_i64().unwrap_or_default();
+        let last = fields.get(2).and_then(Value::as_i64).unwrap_or(first);
+        // The token's may come late.
+        Ok(if first > 0 { (last - first + 1) as usize } else { 0 })
     }
 
     fn write(&mut self, layout: &Layout, message: &[u8]) -> io::Result<()> {
