@@ -211,10 +211,24 @@ impl Sender {
         if let Some(cause) = self.local_fault(&batch) {
             return Err(SendError::NotSent { batch, cause });
         }
-        let (place, turn) = match self.place(batch.encoded_len(), deadline, patience).await {
-            Ok(place) => place,
-            Err(cause) => return Err(SendError::NotSent { batch, cause }),
-        };
+        let batch_len = batch.encoded_len();
+        let lets_write = patience == Patience::AndLetsWrite && self.is_enough_to_write(batch_len);
+        if !lets_write && let Some(place) = self.hold.connection.window.try_place(batch_len) {
+            return self.hand_over_in(place, batch, deadline);
+        }
+        if patience == Patience::None {
+            return Err(SendError::NotSent { batch, cause: Error::WindowFull });
+        }
+        // Apart: room for what is waited for would be moved with every batch, and most have no need of it.
+        match Box::pin(self.stand_in_line(batch_len, deadline, lets_write)).await {
+            // The turn is kept until the batch is handed over.
+            Ok((place, _turn)) => self.hand_over_in(place, batch, deadline),
+            Err(cause) => Err(SendError::NotSent { batch, cause }),
+        }
+    }
+
+    #[allow(clippy::result_large_err, reason = "see `settled`")]
+    fn hand_over_in(&self, place: Place, batch: Batch, deadline: Deadline) -> Result<Ticket, SendError> {
         let message = batch.into_message();
         let (reply, outcome) = oneshot::channel();
         let key = self.hold.connection.next_id();
@@ -223,32 +237,22 @@ impl Sender {
         if let Err(cause) = self.hold.connection.ask(Command::Send(request)) {
             return Err(SendError::NotSent { batch: Batch::from_message(message), cause });
         }
-        drop(turn);
         Ok(Ticket { message: Some(message), outcome, key, hold: self.hold.clone(), forgets: false })
     }
 
-    /// A place in the window; and the turn, if it had to stand in line for it, which is to be kept until the batch is handed
-    /// over.
-    async fn place(
+    /// A place in the window, and the turn in which it came.
+    async fn stand_in_line(
         &self,
         batch_len: usize,
         deadline: Deadline,
-        patience: Patience,
-    ) -> Result<(Place, Option<InLine>), Error> {
-        let window = &self.hold.connection.window;
-        let lets_write = patience == Patience::AndLetsWrite && self.is_enough_to_write(batch_len);
-        if !lets_write && let Some(place) = window.try_place(batch_len) {
-            return Ok((place, None));
-        }
-        if patience == Patience::None {
-            return Err(Error::WindowFull);
-        }
-        let turn = window.line_up();
+        lets_write: bool,
+    ) -> Result<(Place, InLine), Error> {
+        let turn = self.hold.connection.window.line_up();
         if lets_write {
             tokio::task::yield_now().await;
         }
         let place = deadline.limit(Step::Window, turn.place(batch_len)).await?;
-        Ok((place, Some(turn)))
+        Ok((place, turn))
     }
 
     /// A caller that packs one batch after the other lets the connection's task have its turn in between, where they share a

@@ -309,7 +309,9 @@ impl Batch {
     }
 
     /// Gives the message away to be sent, without copying it; [`from_message`](Self::from_message) takes it back.
-    pub(crate) fn into_message(self) -> Message {
+    pub(crate) fn into_message(mut self) -> Message {
+        // Memory that has been shared once can be shared again, in each batch that it is lent to, without another allocation.
+        drop(self.message.split_off(self.message.capacity()));
         Message { bytes: self.message.freeze(), parts: self.parts }
     }
 
