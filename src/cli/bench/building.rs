@@ -12,7 +12,7 @@ use crate::{Options, Retry};
 /// What an emulator keeps: little, for all of its memory is touched before the first event comes, which costs more than what is
 /// read into it.
 const RETENTION_LEN: u64 = 64 << 20;
-/// The same with readers: some may be slower than the publisher for a while.
+/// The same with readers, some of which may be slower than the publisher for a while: too much to be touched beforehand.
 const RETENTION_FOR_READERS_LEN: u64 = 1 << 30;
 
 pub(super) fn workload(args: &BenchArgs) -> Result<Workload, Failure> {
@@ -146,7 +146,7 @@ fn local(against: &Against, event_hub: &str, is_read: bool) -> Result<(LocalHub,
         return Ok((LocalHub::sink().map_err(failed)?, "a sink in this process, over loopback TCP".to_owned()));
     }
     let retention_len = if is_read { RETENTION_FOR_READERS_LEN } else { RETENTION_LEN };
-    let pretouch = if is_read { Pretouch::Off } else { Pretouch::AtStart };
+    let pretouch = if is_read { Pretouch::Ahead } else { Pretouch::AtStart };
     let builder = Emulator::builder().event_hub(event_hub, against.partitions);
     let mut builder = builder.retention_bytes(retention_len).pretouch(pretouch);
     let mut description = format!("an emulator in this process, over loopback TCP, {} partitions", against.partitions);
