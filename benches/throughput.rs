@@ -5,7 +5,8 @@
 //! - **blast** writes batches that are encoded once, in frames whose layout is known: the ceiling of every client.
 //! - **blast-encode** packs each batch by plain copies, then does the same: the ceiling of every client that packs.
 //! - **hubwire** packs each batch through its own API.
-//! - **fe2o3-amqp**'s `Sender` packs and sends the same; and each event as a message of its own.
+//! - **fe2o3-amqp**'s `Sender` packs and sends the same; and each event as a message of its own, beside a client without
+//!   protocol logic that writes many of these at a time.
 //! - **hubwire**'s `Publisher` takes the same events one by one.
 //!
 //! Medians of the rounds; the ratios are what counts. A table's name limits the run to it, and `alone` to hubwire, for a

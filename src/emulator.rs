@@ -72,7 +72,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::sync::watch;
 
 use crate::clock::{self, WallClock};
-use crate::pump::Stream;
+use crate::pump::{LentStream, Stream};
 use crate::spares::Spares;
 use crate::wire::frame::PeerError;
 
@@ -132,10 +132,8 @@ struct Shared {
     is_ended: watch::Sender<bool>,
 }
 
-/// A stream of whatever kind, so that what serves it is there once.
-type AnyStream<'a> = Box<dyn Stream + 'a>;
-/// What leads to one.
-type Opening<'a> = Pin<Box<dyn Future<Output = io::Result<AnyStream<'a>>> + Send + 'a>>;
+/// What leads to a stream. Of whatever kind that is, so that what serves it is there once.
+type Opening<'a> = Pin<Box<dyn Future<Output = io::Result<LentStream<'a>>> + Send + 'a>>;
 
 impl Emulator {
     /// Starts from an empty namespace: add an event hub or several, then [`build`](Builder::build).
@@ -174,7 +172,7 @@ impl Emulator {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin,
     {
-        let stream: AnyStream<'_> = Box::new(stream);
+        let stream: LentStream<'_> = Box::new(stream);
         self.admit(Origin::default(), Box::pin(ready(Ok(stream)))).await;
     }
 

@@ -26,7 +26,9 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-pub(crate) type BoxStream = Box<dyn Stream>;
+pub(crate) type BoxStream = LentStream<'static>;
+/// The same, for as long as what is in it is lent.
+pub(crate) type LentStream<'a> = Box<dyn Stream + 'a>;
 
 /// An engine and the stream that it talks over.
 ///

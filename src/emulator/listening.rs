@@ -8,12 +8,14 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs, lookup_host};
 use tokio::task::JoinHandle;
 
+use crate::pump::LentStream;
+
 use super::activity::{Origin, Transport};
 #[cfg(feature = "tls")]
 use super::tls::TlsIdentity;
 #[cfg(feature = "websocket")]
 use super::upgrade;
-use super::{AnyStream, Emulator, Opening};
+use super::{Emulator, Opening};
 
 /// How long accepting rests when the system has no more sockets to give.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -117,7 +119,7 @@ impl Emulator {
 
     async fn let_in(&self, door: &Door, stream: TcpStream, peer_addr: SocketAddr) {
         let origin = Origin { transport: door.transport(), peer_addr: Some(peer_addr) };
-        let stream: AnyStream<'_> = Box::new(stream);
+        let stream: LentStream<'_> = Box::new(stream);
         let opening: Opening<'_> = match door {
             Door::Tcp => Box::pin(ready(Ok(stream))),
             #[cfg(feature = "tls")]
@@ -298,18 +300,18 @@ pub(crate) async fn accepted(listener: &TcpListener, failed: impl Fn(&io::Error)
 }
 
 #[cfg(feature = "tls")]
-async fn over_tls<'a>(stream: AnyStream<'a>, identity: &TlsIdentity) -> io::Result<AnyStream<'a>> {
+async fn over_tls<'a>(stream: LentStream<'a>, identity: &TlsIdentity) -> io::Result<LentStream<'a>> {
     Ok(Box::new(identity.accept(stream).await?))
 }
 
 #[cfg(feature = "websocket")]
-async fn over_websocket(stream: AnyStream<'_>) -> io::Result<AnyStream<'_>> {
+async fn over_websocket(stream: LentStream<'_>) -> io::Result<LentStream<'_>> {
     Ok(Box::new(upgrade::accept(stream).await?))
 }
 
 /// What comes of a handshake, if it comes in time.
 #[cfg(any(feature = "tls", feature = "websocket"))]
-async fn in_time<'a>(handshake: impl Future<Output = io::Result<AnyStream<'a>>>) -> io::Result<AnyStream<'a>> {
+async fn in_time<'a>(handshake: impl Future<Output = io::Result<LentStream<'a>>>) -> io::Result<LentStream<'a>> {
     let late = |_| {
         let text = format!("the handshake was not done within {} s", HANDSHAKE_WITHIN.as_secs());
         io::Error::new(io::ErrorKind::TimedOut, text)
