@@ -7,8 +7,8 @@
 //!
 //! Then hubwire's own client publishes to the emulator, packing each batch afresh, and the CPU time of each end is told: the
 //! end that uses more of it is the one that holds the other up. First an emulator that holds as much as it may, and reads into
-//! the memory of what it drops, as in any long run; then one that fills memory which it touched before, one that has it touched by
-//! another thread, whose CPU is not counted, and one that touches it itself.
+//! the memory of what it drops, as in any long run; then one that fills memory which was touched before, and one that touches it
+//! itself.
 
 mod support;
 
@@ -16,7 +16,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use hubwire::emulator::{Emulator, Pretouch};
+use hubwire::emulator::Emulator;
 use hubwire::{ConnectionString, Options};
 use support::blast::{BATCH_LEN, Blaster, Layout, Packer};
 use support::measure::{Took, cpu_of, median, this_thread};
@@ -52,12 +52,7 @@ fn main() {
             emulated.cpu.as_secs_f64() / sink.cpu.as_secs_f64()
         );
     }
-    for (state, title) in [
-        (State::Full, "full"),
-        (State::Empty(Pretouch::AtStart), "pretouched"),
-        (State::Empty(Pretouch::Ahead), "touching ahead"),
-        (State::Empty(Pretouch::Off), "untouched"),
-    ] {
+    for (state, title) in [(State::Full, "full"), (State::Pretouched, "pretouched"), (State::Untouched, "untouched")] {
         println!("{:>10} {:>34} {:>34} {:>14}", "event", "hubwire's client", format!("the emulator, {title}"), "CPU");
         for event_len in [100, 1_024, 60 * 1_024] {
             let packer = Packer::full(event_len);
@@ -78,8 +73,10 @@ fn main() {
 enum State {
     /// It holds as much as it may.
     Full,
-    /// It holds nothing yet.
-    Empty(Pretouch),
+    /// It holds nothing yet, in memory that was touched.
+    Pretouched,
+    /// It holds nothing yet, and has memory for nothing.
+    Untouched,
 }
 
 /// An emulator on a thread of its own.
@@ -93,14 +90,17 @@ struct Served {
 }
 
 impl Served {
-    fn start(pretouch: Pretouch) -> Self {
+    fn start(state: State) -> Self {
         let (told, heard) = std::sync::mpsc::channel();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let thread = thread::spawn(move || {
             support::runtime().block_on(async {
-                let builder = Emulator::builder().event_hub("telemetry", 4);
-                let builder = builder.retention_bytes(RETENTION_LEN as u64).pretouch(pretouch);
-                let listening = builder.build().expect("a hub").listen("127.0.0.1:0").await.expect("a port");
+                let builder = Emulator::builder().event_hub("telemetry", 4).retention_bytes(RETENTION_LEN as u64);
+                let emulator = builder.build().expect("a hub");
+                if state == State::Pretouched {
+                    emulator.pretouch(u64::MAX);
+                }
+                let listening = emulator.listen("127.0.0.1:0").await.expect("a port");
                 told.send((listening.local_addr(), listening.connection_string(None), this_thread()))
                     .expect("a listener");
                 let _ = stopped.await;
@@ -117,7 +117,7 @@ impl Served {
 }
 
 fn blast_at_emulator(packer: &Packer, batches: usize) -> Took {
-    let served = Served::start(Pretouch::Off);
+    let served = Served::start(State::Full);
     let stream = TcpStream::connect(served.address).expect("a peer");
     stream.set_nodelay(true).expect("a socket");
     let took = blast(stream, &served.cpu, packer, BATCHES_BEFORE, batches);
@@ -146,11 +146,8 @@ fn blast(stream: TcpStream, cpu: &Path, packer: &Packer, batches_before: usize, 
 
 /// What hubwire's own client takes for batches that it packs afresh, and what the emulator takes for them.
 fn publish_to_emulator(packer: &Packer, batches: usize, state: State) -> (Took, Took) {
-    let (is_full, pretouch) = match state {
-        State::Full => (true, Pretouch::Off),
-        State::Empty(pretouch) => (false, pretouch),
-    };
-    let served = Served::start(pretouch);
+    let is_full = state == State::Full;
+    let served = Served::start(state);
     let to = ConnectionString::parse(&served.connection_string).expect("well-formed");
     let took = support::runtime().block_on(async {
         let publisher = Publisher::open(&to, Options::default(), WINDOW).await;

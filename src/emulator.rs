@@ -72,17 +72,17 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::sync::watch;
 
 use crate::clock::{self, WallClock};
+use crate::memory;
 use crate::pump::{LentStream, Stream};
-use crate::spares::Spares;
+use crate::spares::{BUFFER_LEN, Spares};
 use crate::wire::frame::PeerError;
 
 pub use activity::{Activity, ConnectionCounts, LinkRole, Transport};
 use activity::{Listener, Origin};
 #[cfg(feature = "cli")]
 pub(crate) use builder::is_name;
-pub use builder::{AccessRule, BuildError, Builder, Pretouch, Tier};
+pub use builder::{AccessRule, BuildError, Builder, Tier};
 use faults::Faults;
-#[cfg(feature = "cli")]
 #[cfg(feature = "cli")]
 pub(crate) use faults::{Aim, Blow, Disturbance, Fate, Trouble};
 pub use faults::{Fault, FaultError, ScriptError, Stage};
@@ -243,6 +243,32 @@ impl Emulator {
     pub async fn until_stored(&self, count: u64) {
         // The sender is in `self`: the channel does not close.
         let _ = self.shared.stored.subscribe().wait_for(|&stored| stored >= count).await;
+    }
+
+    /// Touches memory for events to come, as much as the retention allows beside what is held, `max_bytes` at most, and half of
+    /// what the system has left where it tells (Linux); the bytes that were touched. It takes 0.2 to 1 ms a MiB on the
+    /// caller's thread; events may come meanwhile.
+    ///
+    /// A page that is touched for the first time costs more than what is read into it: whoever publishes as fast as can be
+    /// waits for that until the retention has been full once, unless it was done before.
+    ///
+    /// ```
+    /// use hubwire::emulator::Emulator;
+    ///
+    /// let emulator = Emulator::builder().event_hub("telemetry", 4).retention_bytes(16 << 20).build()?;
+    /// assert_eq!(emulator.pretouch(u64::MAX), 16 << 20);
+    /// assert_eq!(emulator.pretouch(u64::MAX), 0, "that is all");
+    /// # Ok::<(), hubwire::emulator::BuildError>(())
+    /// ```
+    pub fn pretouch(&self, max_bytes: u64) -> u64 {
+        let max_bytes = memory::available_len().map_or(max_bytes, |available_bytes| max_bytes.min(available_bytes / 2));
+        let mut touched_bytes = 0;
+        // The store is locked for the look alone.
+        while touched_bytes < max_bytes && self.shared.store().has_room_to_touch() {
+            self.shared.spares.add_touched();
+            touched_bytes += BUFFER_LEN as u64;
+        }
+        touched_bytes
     }
 
     /// Its limits, in words.

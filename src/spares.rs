@@ -1,80 +1,52 @@
 //! Buffers that bytes are read into, and that are used again once nobody holds a slice of them.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 
 /// Bytes of a buffer, or more: a larger one is made for a frame that would not fit.
-const BUFFER_LEN: usize = 256 * 1024;
-/// Bytes that are held before any are touched ahead of their use: most who start an emulator never send as much.
-const AHEAD_FROM_LEN: u64 = 2 << 20;
-/// Buffers that are worth a thread.
-const MIN_AHEAD: usize = 8;
-/// Bytes that are touched ahead at most.
-const AHEAD_LEN: u64 = 32 << 20;
+pub(crate) const BUFFER_LEN: usize = 256 * 1024;
 
 /// Buffers that wait for their next use. Memory that was touched before costs no page fault.
 #[derive(Debug)]
 pub(crate) struct Spares {
-    buffers: Mutex<Vec<BytesMut>>,
+    kept: Mutex<Kept>,
     max: usize,
-    /// Buffers taken since some were touched ahead.
-    taken: AtomicUsize,
-    /// A thread touches some.
-    is_touching: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    buffers: Vec<BytesMut>,
+    /// Those that were made beforehand, wherever they are now.
+    touched: usize,
 }
 
 impl Spares {
-    /// Keeps up to `max` buffers that nobody uses, and leaves the rest to the allocator. Beside them it makes, and keeps, as
-    /// many as hold `pretouched_len` bytes: all of their memory is touched now.
-    pub(crate) fn new(max: usize, pretouched_len: u64) -> Self {
-        let count = usize::try_from(pretouched_len.div_ceil(BUFFER_LEN as u64)).unwrap_or(usize::MAX);
-        let buffers = std::iter::repeat_with(touched).take(count).collect();
-        Self {
-            buffers: Mutex::new(buffers),
-            max: max.saturating_add(count),
-            taken: AtomicUsize::new(0),
-            is_touching: AtomicBool::new(false),
-        }
+    /// Keeps up to `max` buffers that nobody uses, beside as many as are [made beforehand](Self::add_touched), and leaves the
+    /// rest to the allocator.
+    pub(crate) fn new(max: usize) -> Self {
+        Self { kept: Mutex::default(), max }
     }
 
-    /// Has buffers touched by a thread of their own, if those that are taken go into `held_len` bytes that grow, `room_len` more at
-    /// most: as many as are held already, up to a bound. Whoever takes them waits for no page fault.
-    pub(crate) fn stay_ahead(self: &Arc<Self>, held_len: u64, room_len: u64) {
-        let wanted = (held_len.min(AHEAD_LEN).min(room_len) / BUFFER_LEN as u64) as usize;
-        // What is held may be small, and in memory of its own: then few are taken.
-        if held_len < AHEAD_FROM_LEN || self.taken.load(Ordering::Relaxed) * 2 < wanted.max(1) {
-            return;
-        }
-        if self.is_touching.swap(true, Ordering::Acquire) {
-            return;
-        }
-        let missing = wanted.saturating_sub(self.buffers().len());
-        if missing < MIN_AHEAD {
-            return self.is_touching.store(false, Ordering::Release);
-        }
-        self.taken.store(0, Ordering::Relaxed);
-        let spares = Arc::clone(self);
-        let touch = move || {
-            (0..missing).for_each(|_| spares.put(touched()));
-            spares.is_touching.store(false, Ordering::Release);
-        };
-        if thread::Builder::new().name("touch".to_owned()).spawn(touch).is_err() {
-            // Memory is touched as it is needed, then.
-            self.is_touching.store(false, Ordering::Release);
-        }
+    /// Makes a buffer beforehand, all of whose memory is touched now.
+    pub(crate) fn add_touched(&self) {
+        let buffer = touched();
+        let mut kept = self.kept();
+        kept.touched += 1;
+        kept.buffers.push(buffer);
     }
 
-    fn put(&self, buffer: BytesMut) {
-        self.buffers().push(buffer);
+    /// Gives up what waits beyond the `max` buffers and `room_len` bytes: it would not be used before others come back.
+    pub(crate) fn fit(&self, room_len: u64) {
+        let room = usize::try_from(room_len / BUFFER_LEN as u64).unwrap_or(usize::MAX);
+        let mut kept = self.kept();
+        let max = self.max + kept.touched.min(room);
+        kept.buffers.truncate(max);
     }
 
     /// An empty buffer with room for `len` bytes or more.
     pub(crate) fn take(&self, len: usize) -> BytesMut {
-        self.taken.fetch_add(1, Ordering::Relaxed);
-        let kept = if len <= BUFFER_LEN { self.buffers().pop() } else { None };
+        let kept = if len <= BUFFER_LEN { self.kept().buffers.pop() } else { None };
         kept.unwrap_or_else(|| BytesMut::with_capacity(len.max(BUFFER_LEN)))
     }
 
@@ -83,21 +55,25 @@ impl Spares {
         let Ok(mut buffer) = bytes.try_into_mut() else { return };
         buffer.clear();
         if buffer.try_reclaim(BUFFER_LEN) {
-            let mut buffers = self.buffers();
-            if buffers.len() < self.max {
-                buffers.push(buffer);
+            let mut kept = self.kept();
+            if kept.buffers.len() < self.max + kept.touched {
+                kept.buffers.push(buffer);
             }
         }
     }
 
-    /// Buffers that wait.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.buffers().len()
+    /// Bytes of the buffers that wait, of which each may be a little larger.
+    pub(crate) fn waiting_len(&self) -> u64 {
+        (self.kept().buffers.len() * BUFFER_LEN) as u64
     }
 
-    fn buffers(&self) -> MutexGuard<'_, Vec<BytesMut>> {
-        self.buffers.lock().unwrap_or_else(PoisonError::into_inner)
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.kept().buffers.len()
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -113,41 +89,9 @@ fn touched() -> BytesMut {
 mod tests {
     use super::*;
 
-    /// Waits for the thread that touches, if there is one.
-    fn settle(spares: &Spares) {
-        while spares.is_touching.load(Ordering::Acquire) {
-            thread::yield_now();
-        }
-    }
-
-    #[test]
-    fn as_much_as_is_held_is_touched_ahead_and_no_more_than_there_is_room_for() {
-        const MIB: u64 = 1 << 20;
-        let spares = Arc::new(Spares::new(1, 0));
-        let take = |count: usize| (0..count).for_each(|_| drop(spares.take(1)));
-        for (taken, held_mib, room_mib, expected) in [
-            // Few are taken; or little is held.
-            (0, 4, 99, 0),
-            (8, 1, 99, 0),
-            (8, 4, 99, 16),
-            // Half of them are there still.
-            (7, 4, 99, 9),
-            (1, 4, 99, 16),
-            (16, 999, 99, 0),
-            (64, 999, 99, 128),
-            (128, 999, 2, 8),
-            (8, 999, 0, 0),
-        ] {
-            take(taken);
-            spares.stay_ahead(held_mib * MIB, room_mib * MIB);
-            settle(&spares);
-            assert_eq!(spares.len(), expected, "{taken} taken, {held_mib} MiB held, room for {room_mib}");
-        }
-    }
-
     #[test]
     fn a_buffer_comes_back_with_its_last_slice_and_all_of_it() {
-        let spares = Spares::new(2, 0);
+        let spares = Spares::new(2);
         let mut buffer = spares.take(1);
         buffer.extend_from_slice(&[7; 1_000]);
         let memory = buffer.as_ptr();
@@ -163,18 +107,32 @@ mod tests {
     }
 
     #[test]
-    fn pretouched_buffers_are_those_that_are_taken_first() {
-        let spares = Spares::new(1, 2 * BUFFER_LEN as u64 + 1);
-        assert_eq!((spares.len(), spares.max), (3, 4));
-        let touched: Vec<_> = spares.buffers().iter().rev().map(|buffer| buffer.as_ptr()).collect();
-        let taken: Vec<_> = (0..3).map(|_| spares.take(BUFFER_LEN)).collect();
+    fn buffers_that_were_made_beforehand_are_taken_first_and_come_back() {
+        let spares = Spares::new(1);
+        (0..3).for_each(|_| spares.add_touched());
+        assert_eq!((spares.len(), spares.waiting_len()), (3, 3 * BUFFER_LEN as u64));
+        let touched: Vec<_> = spares.kept().buffers.iter().rev().map(|buffer| buffer.as_ptr()).collect();
+        let mut taken: Vec<_> = (0..5).map(|_| spares.take(BUFFER_LEN)).collect();
         assert!(taken.iter().all(BytesMut::is_empty));
-        assert_eq!(taken.iter().map(|buffer| buffer.as_ptr()).collect::<Vec<_>>(), touched);
+        assert_eq!(taken[..3].iter().map(|buffer| buffer.as_ptr()).collect::<Vec<_>>(), touched);
+        taken.iter_mut().for_each(|buffer| buffer.extend_from_slice(b"read"));
+        taken.into_iter().for_each(|buffer| spares.give_back(buffer.freeze()));
+        assert_eq!(spares.len(), 4, "one beside those three");
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_given_up() {
+        let spares = Spares::new(1);
+        (0..4).for_each(|_| spares.add_touched());
+        for (room_len, expected) in [(u64::MAX, 4), (3 * BUFFER_LEN as u64, 4), (2 * BUFFER_LEN as u64, 3), (0, 1)] {
+            spares.fit(room_len);
+            assert_eq!(spares.len(), expected, "room for {room_len} bytes");
+        }
     }
 
     #[test]
     fn no_more_are_kept_than_agreed_and_none_that_are_small() {
-        let spares = Spares::new(2, 0);
+        let spares = Spares::new(2);
         spares.give_back(Bytes::from_static(b"static"));
         spares.give_back(Bytes::copy_from_slice(b"small"));
         assert_eq!(spares.len(), 0);
@@ -185,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_frame_that_would_not_fit_gets_a_buffer_of_its_own() {
-        let spares = Spares::new(1, 0);
+        let spares = Spares::new(1);
         spares.give_back(spares.take(1).freeze());
         assert!(spares.take(BUFFER_LEN + 1).capacity() > BUFFER_LEN);
         assert_eq!(spares.len(), 1);

@@ -12,12 +12,13 @@ mod object;
 mod printing;
 mod voice;
 
-use std::io;
+use std::{io, thread};
 
 use super::args::emulator::EmulatorArgs;
 use super::failure::Failure;
 use super::signal::Signals;
 use super::trace::Trace;
+use crate::emulator::Emulator;
 pub(super) use building::DEFAULT_EVENT_HUB;
 use doors::Doors;
 use journal::Journal;
@@ -49,6 +50,7 @@ async fn serve(args: &EmulatorArgs, voice: Voice) -> Result<(), Failure> {
     let emulator = building::emulator(args, config.as_ref(), journal.as_ref(), &trace)?;
     let doors = Doors::open(&emulator, args).await?;
     introduce::introduce(voice, args, &doors);
+    pretouch(&emulator, args.pretouch);
 
     let mut printing = args.print_events.then(|| Printing::start(&emulator)).transpose().map_err(no_thread)?;
     let printed = tokio::select! {
@@ -71,4 +73,10 @@ async fn serve(args: &EmulatorArgs, voice: Voice) -> Result<(), Failure> {
     trace.finish().await;
     introduce::tell_totals(voice, &emulator);
     ended
+}
+
+/// Has memory touched while clients start. Where no thread is to be had, it is touched as events come.
+fn pretouch(emulator: &Emulator, max_bytes: u64) {
+    let emulator = emulator.clone();
+    let _ = thread::Builder::new().name("pretouch".to_owned()).spawn(move || emulator.pretouch(max_bytes));
 }

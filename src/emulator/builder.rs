@@ -31,7 +31,6 @@ pub struct Builder {
     rules: Vec<Rule>,
     limits: Limits,
     allow_remote: bool,
-    pretouch: Pretouch,
     starts_at: Option<SystemTime>,
     faults: Vec<Fault>,
     listener: Option<Listener>,
@@ -48,24 +47,9 @@ impl fmt::Debug for Builder {
             .field("rules", &self.rules)
             .field("limits", &self.limits)
             .field("allow_remote", &self.allow_remote)
-            .field("pretouch", &self.pretouch)
             .field("starts_at", &self.starts_at)
             .finish()
     }
-}
-
-/// When the memory for events is touched, for [`Builder::pretouch`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pretouch {
-    /// As events come: no more than they take, and no thread.
-    #[default]
-    Off,
-    /// Ahead of those that come, once 2 MiB of them are held: as much again as is held, up to 32 MiB, by a thread that lives as
-    /// long as that takes.
-    Ahead,
-    /// All that the retention allows, when the emulator is built. More than the system has left is [`BuildError::Pretouch`],
-    /// where the system tells (Linux).
-    AtStart,
 }
 
 /// A tier of Event Hubs, for [`Builder::tier`]. Source: event-hubs-wire 13.
@@ -136,15 +120,6 @@ impl Builder {
     /// Counted are the stored messages, 12 bytes of index for each event and about 200 for each message.
     pub fn retention_bytes(mut self, bytes: u64) -> Self {
         self.limits.retention.bytes = bytes;
-        self
-    }
-
-    /// When the memory for the bytes that may be kept is touched. Default: [`Pretouch::Off`].
-    ///
-    /// A page that is touched for the first time costs more than what is read into it. A client that is measured against an
-    /// emulator waits for that until the retention has been full once, unless the emulator has done it before.
-    pub fn pretouch(mut self, when: Pretouch) -> Self {
-        self.pretouch = when;
         self
     }
 
@@ -275,7 +250,7 @@ impl Builder {
         }
         self.add_consumer_groups()?;
         self.check()?;
-        let store = Store::new(&self.hubs, self.limits.retention, self.pretouch);
+        let store = Store::new(&self.hubs, self.limits.retention);
         let clock = self.starts_at.map_or_else(WallClock::start, WallClock::starting_at);
         let namespace = Namespace { hubs: self.hubs, rules: self.rules, limits: self.limits, created_at: clock.now() };
         let shared = Shared {

@@ -129,7 +129,6 @@ fn map<const N: usize>(entries: [(&str, Value); N]) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::emulator::Pretouch;
     use crate::emulator::namespace::Destination;
     use crate::emulator::namespace::tests::namespace;
     use crate::emulator::publication::Publication;
@@ -140,7 +139,7 @@ mod tests {
 
     fn store() -> Store {
         let forever = Retention { age: Duration::MAX, bytes: u64::MAX, events: u64::MAX };
-        Store::new(&namespace().hubs, forever, Pretouch::Off)
+        Store::new(&namespace().hubs, forever)
     }
 
     fn request(kind: &str, name: &str, partition: Option<&str>) -> Event {

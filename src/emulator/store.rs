@@ -15,7 +15,6 @@ use crate::wire::partition::partition_for_key;
 use crate::wire::position::unix_millis;
 use crate::wire::value::DecodeError;
 
-use super::builder::Pretouch;
 use super::namespace::{Destination, Hub};
 use super::publication::{Publication, Span};
 use super::selector::Position;
@@ -112,7 +111,6 @@ pub(super) struct Store {
     order: VecDeque<Place>,
     /// Where the memory of dropped events goes.
     pub(super) spares: Arc<Spares>,
-    pretouch: Pretouch,
 }
 
 /// Where a chunk is.
@@ -176,7 +174,7 @@ pub(super) struct PartitionRef {
 }
 
 impl Store {
-    pub(super) fn new(hubs: &[Hub], retention: Retention, pretouch: Pretouch) -> Self {
+    pub(super) fn new(hubs: &[Hub], retention: Retention) -> Self {
         let log =
             |hub: &Hub| Log { partitions: (0..hub.partition_count).map(|_| Partition::default()).collect(), turn: 0 };
         Self {
@@ -185,8 +183,7 @@ impl Store {
             retention,
             held: 0,
             order: VecDeque::new(),
-            spares: Arc::new(Spares::new(MAX_SPARES, if pretouch == Pretouch::AtStart { retention.bytes } else { 0 })),
-            pretouch,
+            spares: Arc::new(Spares::new(MAX_SPARES)),
         }
     }
 
@@ -223,10 +220,18 @@ impl Store {
         });
         self.held += partition.append(publication, now);
         self.retain(to.hub, partition_id as usize, now);
-        if self.pretouch == Pretouch::Ahead {
-            self.spares.stay_ahead(self.held, self.retention.bytes.saturating_sub(self.held));
-        }
+        self.spares.fit(self.room_len());
         Ok(enqueued)
+    }
+
+    /// Bytes that may be held beyond those that are.
+    fn room_len(&self) -> u64 {
+        self.retention.bytes.saturating_sub(self.held)
+    }
+
+    /// Whether more memory may be touched beforehand, without more than the retention allows.
+    pub(super) fn has_room_to_touch(&self) -> bool {
+        self.spares.waiting_len() < self.room_len()
     }
 
     /// Drops what is past the retention.
@@ -508,7 +513,7 @@ mod tests {
 
     #[test]
     fn numbers_and_offsets_grow_within_a_partition() {
-        let mut store = Store::new(&hub(2), FOREVER, Pretouch::Off);
+        let mut store = Store::new(&hub(2), FOREVER);
         store.publish(to(Some(1)), publication(None, &["a", "bb"]), UNIX_EPOCH).unwrap();
         store.publish(to(Some(1)), publication(None, &["c"]), UNIX_EPOCH).unwrap();
         store.publish(to(Some(0)), publication(None, &["d"]), UNIX_EPOCH).unwrap();
@@ -519,7 +524,7 @@ mod tests {
 
     #[test]
     fn a_partition_is_read_from_a_number_on() {
-        let mut store = Store::new(&hub(2), FOREVER, Pretouch::Off);
+        let mut store = Store::new(&hub(2), FOREVER);
         store.publish(to(Some(1)), publication(None, &["a", "bb"]), UNIX_EPOCH).unwrap();
         let numbers = |from| {
             let events = store.events_from(0, 1, from).unwrap();
@@ -534,7 +539,7 @@ mod tests {
 
     #[test]
     fn a_read_is_bounded_by_count_and_bytes_but_never_stuck() {
-        let mut store = Store::new(&hub(1), FOREVER, Pretouch::Off);
+        let mut store = Store::new(&hub(1), FOREVER);
         store.publish(to(None), publication(None, &["one", "two", "three"]), UNIX_EPOCH).unwrap();
         let mut read = |from, events, bytes| store.read(FIRST, from, events, bytes, UNIX_EPOCH).len();
         assert_eq!(read(0, 2, 1_000), 2);
@@ -547,7 +552,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_position_is_found() {
-        let mut store = Store::new(&hub(1), FOREVER, Pretouch::Off);
+        let mut store = Store::new(&hub(1), FOREVER);
         store.publish(to(None), publication(None, &["a", "bb", "c"]), at_millis(1_000)).unwrap();
         store.publish(to(None), publication(None, &["d"]), at_millis(2_000)).unwrap();
         let offsets: Vec<u64> = store.events(0).iter().map(|event| event.offset).collect();
@@ -575,7 +580,7 @@ mod tests {
 
     #[test]
     fn batches_without_a_key_take_turns_and_stay_whole() {
-        let mut store = Store::new(&hub(3), FOREVER, Pretouch::Off);
+        let mut store = Store::new(&hub(3), FOREVER);
         for _ in 0..4 {
             store.publish(to(None), publication(None, &["a", "b"]), UNIX_EPOCH).unwrap();
         }
@@ -584,7 +589,7 @@ mod tests {
 
     #[test]
     fn a_key_always_leads_to_the_same_partition() {
-        let mut store = Store::new(&hub(32), FOREVER, Pretouch::Off);
+        let mut store = Store::new(&hub(32), FOREVER);
         for _ in 0..3 {
             store.publish(to(None), publication(Some("device-42"), &["a"]), UNIX_EPOCH).unwrap();
         }
@@ -593,7 +598,7 @@ mod tests {
 
     #[test]
     fn a_key_on_a_partition_link_is_not_allowed() {
-        let mut store = Store::new(&hub(2), FOREVER, Pretouch::Off);
+        let mut store = Store::new(&hub(2), FOREVER);
         let error = store.publish(to(Some(1)), publication(Some("k"), &["a"]), UNIX_EPOCH).unwrap_err();
         assert_eq!(error.condition, condition::NOT_ALLOWED);
         assert!(store.events(0).is_empty());
@@ -601,7 +606,7 @@ mod tests {
 
     #[test]
     fn past_the_bytes_the_oldest_of_all_goes_first() {
-        let mut store = Store::new(&hub(2), FOREVER, Pretouch::Off);
+        let mut store = Store::new(&hub(2), FOREVER);
         store.publish(to(Some(0)), publication(None, &["a"]), UNIX_EPOCH).unwrap();
         let one = store.held;
         store.retention.bytes = 2 * one;
@@ -618,7 +623,7 @@ mod tests {
 
     #[test]
     fn the_memory_of_what_is_dropped_is_read_into_again() {
-        let mut store = Store::new(&hub(1), Retention { events: 1, ..FOREVER }, Pretouch::Off);
+        let mut store = Store::new(&hub(1), Retention { events: 1, ..FOREVER });
         let mut publish = |memory: &mut Vec<*const u8>| {
             let mut message = publication(None, &["a"]);
             let mut buffer = store.spares.take(1);
@@ -633,16 +638,26 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_touched_at_the_start_if_that_is_asked_for_and_as_much_as_may_be_held() {
-        let retention = Retention { bytes: 1 << 20, ..FOREVER };
-        for (pretouch, expected) in [(Pretouch::Off, 0), (Pretouch::Ahead, 0), (Pretouch::AtStart, 4)] {
-            assert_eq!(Store::new(&hub(1), retention, pretouch).spares.len(), expected);
+    fn what_is_held_and_what_was_touched_for_more_are_no_more_than_the_retention() {
+        let mut store = Store::new(&hub(1), Retention { bytes: 200 << 18, ..FOREVER });
+        while store.has_room_to_touch() {
+            store.spares.add_touched();
         }
+        assert_eq!(store.spares.len(), 200);
+        // In memory of their own, as what comes in small pieces is.
+        let body = "a".repeat(1 << 18);
+        for events in 1..=200 {
+            store.publish(to(None), publication(None, &[&body]), UNIX_EPOCH).unwrap();
+            assert!(store.held <= store.retention.bytes && store.held >= (events - 1) << 18);
+            assert!(store.spares.len() <= MAX_SPARES + (store.room_len() >> 18) as usize, "after {events} events");
+        }
+        assert_eq!(store.spares.len(), MAX_SPARES);
+        assert!(!store.has_room_to_touch());
     }
 
     #[test]
     fn past_the_count_a_message_goes_once_the_rest_is_enough() {
-        let mut store = Store::new(&hub(1), Retention { events: 2, ..FOREVER }, Pretouch::Off);
+        let mut store = Store::new(&hub(1), Retention { events: 2, ..FOREVER });
         store.publish(to(None), publication(None, &["a", "b", "c"]), UNIX_EPOCH).unwrap();
         store.publish(to(None), publication(None, &["d"]), UNIX_EPOCH).unwrap();
         assert_eq!(numbers(&store, 0), [0, 1, 2, 3], "without the first message one event would be left");
@@ -656,7 +671,7 @@ mod tests {
 
     #[test]
     fn what_is_too_old_is_gone_for_every_reader() {
-        let mut store = Store::new(&hub(1), Retention { age: Duration::from_secs(60), ..FOREVER }, Pretouch::Off);
+        let mut store = Store::new(&hub(1), Retention { age: Duration::from_secs(60), ..FOREVER });
         store.publish(to(None), publication(None, &["a"]), at_millis(0)).unwrap();
         store.publish(to(None), publication(None, &["b"]), at_millis(30_000)).unwrap();
         assert_eq!(store.read(FIRST, 0, 9, 1_000, at_millis(59_999)).len(), 2);
@@ -672,7 +687,7 @@ mod tests {
 
     #[test]
     fn whoever_waits_is_told_once_and_those_who_left_are_let_go() {
-        let mut store = Store::new(&hub(1), FOREVER, Pretouch::Off);
+        let mut store = Store::new(&hub(1), FOREVER);
         let waiter = Arc::new(Notify::new());
         store.wait_at(FIRST, &Arc::new(Notify::new()));
         store.wait_at(FIRST, &waiter);

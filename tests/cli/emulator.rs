@@ -59,6 +59,23 @@ fn either_signal_ends_it_well_with_totals() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_for_events_is_touched_right_after_the_start() {
+    let emulator =
+        Running::emulator_at(&["--listen", "127.0.0.1:0", "--pretouch", "48MiB", "--retention-bytes", "128MiB"]);
+    let resident_mib = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", emulator.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB")).unwrap();
+        line.trim().parse::<u64>().unwrap() >> 10
+    };
+    while resident_mib() < 48 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert_eq!(send_to(emulator.connection_string(), &[], GUIDE).code, 0);
+    assert!(resident_mib() < 48 + 32, "{} MiB", resident_mib());
+}
+
 #[test]
 fn an_address_in_use_is_told_with_what_to_do() {
     let emulator = Running::emulator(&[]);

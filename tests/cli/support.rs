@@ -92,9 +92,9 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts `hubwire emulator` on a free port and waits for its ready line.
+    /// Starts `hubwire emulator` on a free port and waits for its ready line. Its memory is touched as events come: they are few.
     pub(crate) fn emulator(args: &[&str]) -> Self {
-        Self::emulator_at(&[&["--listen", "127.0.0.1:0"], args].concat())
+        Self::emulator_at(&[&["--listen", "127.0.0.1:0", "--pretouch", "0"], args].concat())
     }
 
     /// The same wherever the arguments say.
@@ -162,6 +162,11 @@ impl Running {
         }
         child.stderr = Some(stderr.into_inner());
         Self { child, stdout, introduction }
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// The rest of the line that begins with `label`.

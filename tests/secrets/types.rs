@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use hubwire::emulator::{
-    AccessRule, Activity, Builder, ConnectionCounts, Emulator, Fault as EmulatedFault, LinkRole, Pretouch, Stage,
-    StoredEvent, Tier, TlsIdentity,
+    AccessRule, Activity, Builder, ConnectionCounts, Emulator, Fault as EmulatedFault, LinkRole, Stage, StoredEvent,
+    Tier, TlsIdentity,
 };
 use hubwire::trace::{Form, Tap};
 use hubwire::wire::batch::{BatchReader, PartitionKeyError};
@@ -280,7 +280,6 @@ async fn of_the_emulator(emulator: &Emulator) -> Shown {
         ("Builder", shown(&builder())),
         ("BuildError", shown(&builder().rule(RULE, KEY).build().expect_err("twice"))),
         ("Tier", shown(&Tier::Basic)),
-        ("Pretouch", shown(&Pretouch::Ahead)),
         ("AccessRule", shown(&rule())),
         ("Emulator", shown(emulator) + &emulator.limits().to_string()),
         ("Listening", shown(&listening)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, ValueEnum};
 
-use super::values::{consumer_group, hub, size, time};
+use super::values::{consumer_group, hub, size, size_or_0, time};
 use crate::cli::rule::{self, RuleArg};
 use crate::cli::trace::TraceArgs;
 use crate::emulator::Fault;
@@ -57,9 +57,9 @@ pub(in crate::cli) struct EmulatorArgs {
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
     pub(in crate::cli) retention_bytes: u64,
 
-    /// When to touch the memory for those bytes, which a client would else wait for
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t = PretouchTime::Ahead)]
-    pub(in crate::cli) pretouch: PretouchTime,
+    /// How much of their memory to touch right after the start, on a thread of its own; 0 for none, as events come
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size_or_0)]
+    pub(in crate::cli) pretouch: u64,
 
     /// How many events of a partition are enough to keep [default: all]
     #[arg(long, value_name = "COUNT")]
@@ -138,17 +138,6 @@ pub(in crate::cli) struct EmulatorArgs {
 
     #[command(flatten)]
     pub(in crate::cli) trace: TraceArgs,
-}
-
-/// As the command line names them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(in crate::cli) enum PretouchTime {
-    /// as events come
-    Off,
-    /// as much again as is held, up to 32 MiB, once 2 MiB are
-    Ahead,
-    /// all of it, which takes 0.2 s for the default
-    AtStart,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

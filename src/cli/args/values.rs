@@ -52,6 +52,11 @@ pub(in crate::cli) fn size(text: &str) -> Result<u64, String> {
     bytes.ok_or_else(|| "expected bytes, or a number with KiB, MiB or GiB; more than 0".to_owned())
 }
 
+/// The same, or 0.
+pub(super) fn size_or_0(text: &str) -> Result<u64, String> {
+    if text == "0" { Ok(0) } else { size(text).map_err(|error| error.replace("; more than 0", "; or 0")) }
+}
+
 /// A span such as `500ms`, `30s`, `2m` or `1m 30s`.
 pub(in crate::cli) fn time(text: &str) -> Result<Duration, String> {
     let span = humantime::parse_duration(text).ok().filter(|span| !span.is_zero());
@@ -89,6 +94,12 @@ mod tests {
         ] {
             assert_eq!(size(text).ok(), bytes, "{text}");
         }
+    }
+
+    #[test]
+    fn a_size_may_be_0_where_that_says_something() {
+        assert_eq!((size_or_0("0"), size_or_0("1MiB")), (Ok(0), Ok(1 << 20)));
+        assert_eq!(size_or_0("1MB").unwrap_err(), "expected bytes, or a number with KiB, MiB or GiB; or 0");
     }
 
     #[test]

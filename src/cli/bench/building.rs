@@ -6,14 +6,15 @@ use crate::cli::failure::Failure;
 use crate::cli::settings::{self, Network};
 use crate::cli::trace::Trace;
 use crate::cli::{may_hold_secret, output, shown};
-use crate::emulator::{BuildError, Emulator, Pretouch};
+use crate::emulator::Emulator;
 use crate::{Options, Retry};
 
-/// What an emulator keeps: little, for all of its memory is touched before the first event comes, which costs more than what is
-/// read into it.
+/// What an emulator keeps: little, for memory is touched before the first event comes, which costs more than what is read into it.
 const RETENTION_LEN: u64 = 64 << 20;
-/// The same with readers, some of which may be slower than the publisher for a while: too much to be touched beforehand.
+/// The same with readers, some of which may be slower than the publisher for a while.
 const RETENTION_FOR_READERS_LEN: u64 = 1 << 30;
+/// What is touched of it beforehand: all, unless there are readers.
+const PRETOUCHED_LEN: u64 = 256 << 20;
 
 pub(super) fn workload(args: &BenchArgs) -> Result<Workload, Failure> {
     let BenchArgs { what, pace, judged, .. } = args;
@@ -146,9 +147,7 @@ fn local(against: &Against, event_hub: &str, is_read: bool) -> Result<(LocalHub,
         return Ok((LocalHub::sink().map_err(failed)?, "a sink in this process, over loopback TCP".to_owned()));
     }
     let retention_len = if is_read { RETENTION_FOR_READERS_LEN } else { RETENTION_LEN };
-    let pretouch = if is_read { Pretouch::Ahead } else { Pretouch::AtStart };
-    let builder = Emulator::builder().event_hub(event_hub, against.partitions);
-    let mut builder = builder.retention_bytes(retention_len).pretouch(pretouch);
+    let mut builder = Emulator::builder().event_hub(event_hub, against.partitions).retention_bytes(retention_len);
     let mut description = format!("an emulator in this process, over loopback TCP, {} partitions", against.partitions);
     if let Some(rtt) = against.rtt {
         builder = builder.round_trip_time(rtt);
@@ -158,11 +157,7 @@ fn local(against: &Against, event_hub: &str, is_read: bool) -> Result<(LocalHub,
         builder = builder.throughput_units(units);
         description += &format!(", {units} throughput units");
     }
-    let built = match builder.clone().build() {
-        // A machine that is so small is measured as it is.
-        Err(BuildError::Pretouch { .. }) => builder.pretouch(Pretouch::Off).build(),
-        built => built,
-    };
-    let emulator = built.map_err(|error| Failure::configuration(error.to_string()))?;
+    let emulator = builder.build().map_err(|error| Failure::configuration(error.to_string()))?;
+    emulator.pretouch(PRETOUCHED_LEN);
     Ok((LocalHub::emulator(emulator).map_err(failed)?, description))
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::config::Config;
 use super::journal::Journal;
-use crate::cli::args::emulator::{EmulatedTier, EmulatorArgs, PretouchTime};
+use crate::cli::args::emulator::{EmulatedTier, EmulatorArgs};
 use crate::cli::failure::Failure;
 use crate::cli::shown;
 use crate::cli::trace::Trace;
-use crate::emulator::{Builder, Emulator, Fault, Pretouch, Tier};
+use crate::emulator::{Builder, Emulator, Fault, Tier};
 
 /// The hub of an emulator that is told of none.
 pub(in crate::cli) const DEFAULT_EVENT_HUB: &str = "telemetry";
@@ -37,11 +37,6 @@ fn builder(args: &EmulatorArgs, config: Option<&Config>) -> Result<Builder, Fail
     let mut builder = Emulator::builder()
         .retention(args.retention)
         .retention_bytes(args.retention_bytes)
-        .pretouch(match args.pretouch {
-            PretouchTime::Off => Pretouch::Off,
-            PretouchTime::Ahead => Pretouch::Ahead,
-            PretouchTime::AtStart => Pretouch::AtStart,
-        })
         // Warned about, as soon as it is known.
         .allow_remote(true);
     for hub in config.iter().flat_map(|config| &config.event_hubs) {

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use super::Builder;
-use crate::emulator::Pretouch;
 use crate::emulator::namespace::{DEFAULT_CONSUMER_GROUP, Hub, Rights, Rule};
-use crate::memory;
 use crate::wire::secret::printable;
 
 /// Partitions of one event hub, as on the Basic and Standard tiers.
@@ -132,17 +130,6 @@ pub enum BuildError {
         "the retention is too small to keep one event: use more than no time, 1 event or more, and bytes for the largest message"
     )]
     Retention,
-    /// Touching it would end the process.
-    #[error(
-        "{bytes} bytes of memory are to be touched and {available_bytes} are left: keep less with `retention_bytes` \
-         (--retention-bytes), or have it touched later with `Pretouch::Ahead` (--pretouch ahead)"
-    )]
-    Pretouch {
-        /// What the retention may take.
-        bytes: u64,
-        /// What the system, or this process's control group, has left.
-        available_bytes: u64,
-    },
     /// A blow at a time when nothing is there.
     #[error(
         "fault `{fault}`: nothing is there to be struck when the emulator starts; say when, with `starting_in` (at=30s) or \
@@ -229,16 +216,7 @@ impl Builder {
         {
             return Err(BuildError::Retention);
         }
-        self.check_pretouch()
-    }
-
-    fn check_pretouch(&self) -> Result<(), BuildError> {
-        let bytes = self.limits.retention.bytes;
-        let is_at_start = self.pretouch == Pretouch::AtStart;
-        match is_at_start.then(memory::available_len).flatten() {
-            Some(available_bytes) if bytes > available_bytes => Err(BuildError::Pretouch { bytes, available_bytes }),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 }
 
@@ -293,18 +271,6 @@ mod tests {
 
     fn hub() -> Builder {
         Emulator::builder().event_hub("hub", 1)
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn memory_that_is_not_there_is_not_touched() {
-        let bytes = 1 << 50;
-        let error = hub().retention_bytes(bytes).pretouch(Pretouch::AtStart).build().map(|_| ()).unwrap_err();
-        assert!(
-            matches!(error, BuildError::Pretouch { bytes: asked, available_bytes } if asked == bytes && available_bytes < bytes)
-        );
-        assert!(hub().retention_bytes(bytes).build().is_ok(), "it is taken as events come");
-        assert!(hub().retention_bytes(1 << 20).pretouch(Pretouch::AtStart).build().is_ok());
     }
 
     #[test]
