@@ -138,9 +138,10 @@ fn blast(stream: TcpStream, cpu: &Path, packer: &Packer, batches_before: usize, 
     packer.pack(&mut message);
     let mut layout = Layout::new(2, message.len());
     let mut blaster = Blaster::open(stream).expect("a peer");
-    blaster.blast(&mut layout, WINDOW, batches_before, &mut message, |_| ()).expect("a peer");
+    let memory = std::slice::from_mut(&mut message);
+    blaster.blast(&mut layout, WINDOW, batches_before, memory, |_| ()).expect("a peer");
     let cpu_before = cpu_of(cpu);
-    let time = blaster.blast(&mut layout, WINDOW, batches, &mut message, |_| ()).expect("a peer");
+    let time = blaster.blast(&mut layout, WINDOW, batches, memory, |_| ()).expect("a peer");
     Took::of(time, cpu_of(cpu) - cpu_before, batches)
 }
 

@@ -122,7 +122,8 @@ fn by_blast(packer: &Packer, batches: usize) -> std::time::Duration {
     let mut message = Vec::with_capacity(packer.message_len());
     let mut layout = Layout::new(2, packer.message_len());
     let mut blaster = Blaster::open(sink.connect()).expect("a sink");
-    let mut round = |batches| blaster.blast(&mut layout, WINDOW, batches, &mut message, |message| packer.pack(message));
+    let memory = std::slice::from_mut(&mut message);
+    let mut round = |batches| blaster.blast(&mut layout, WINDOW, batches, memory, |message| packer.pack(message));
     round(2 * WINDOW).expect("a sink");
     let took = round(batches).expect("a sink");
     drop(blaster);

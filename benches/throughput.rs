@@ -4,6 +4,8 @@
 //!
 //! - **blast** writes batches that are encoded once, in frames whose layout is known: the ceiling of every client.
 //! - **blast-encode** packs each batch by plain copies, then does the same: the ceiling of every client that packs.
+//! - **blast-keep** packs each of the batches that have no outcome in memory of its own, for it may have to be given back: the
+//!   ceiling of every client that loses none.
 //! - **hubwire** packs each batch through its own API.
 //! - **fe2o3-amqp**'s `Sender` packs and sends the same; and each event as a message of its own, beside a client without
 //!   protocol logic that writes many of these at a time.
@@ -69,33 +71,36 @@ impl Run {
         let (batches, rounds) = if self.is_trial { (3, 1) } else { (batches, ROUNDS) };
         println!("{name}: a batch of 1 MiB, {window} without an outcome at most");
         println!(
-            "{:>10} {:>32} {:>32} {:>32} {:>26}",
-            "event", "blast", "blast-encode", "hubwire", "of blast-encode: events, CPU"
+            "{:>10} {:>32} {:>32} {:>32} {:>32} {:>20}",
+            "event", "blast", "blast-encode", "blast-keep", "hubwire", "of -encode, -keep, CPU"
         );
         for event_len in SIZES {
             let packer = Packer::full(event_len);
-            let (mut blasts, mut encodes, mut ours) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut ceilings, mut ours) = ([const { Vec::new() }; 3], Vec::new());
             for _ in 0..rounds {
                 let tls = tls.then(Tls::new);
                 ours.push(publish(&packer, window, batches, tls.as_ref()));
                 if self.is_alone {
                     continue;
                 }
-                blasts.push(blast(&packer, window, batches, false, tls.as_ref()));
-                encodes.push(blast(&packer, window, batches, true, tls.as_ref()));
+                for (rounds, ceiling) in ceilings.iter_mut().zip(Ceiling::ALL) {
+                    rounds.push(blast(&packer, window, batches, ceiling, tls.as_ref()));
+                }
             }
             if self.is_alone {
-                println!("{event_len:>8} B {:>98}", median(ours).text(packer.count()));
+                println!("{event_len:>8} B {:>131}", median(ours).text(packer.count()));
                 continue;
             }
-            let (blast, encode, ours) = (median(blasts), median(encodes), median(ours));
-            let count = packer.count();
+            let ([blast, encode, keep], ours, count) = (ceilings.map(median), median(ours), packer.count());
+            let times = |ceiling: Took| ceiling.time.as_secs_f64() / ours.time.as_secs_f64();
             println!(
-                "{event_len:>8} B {:>32} {:>32} {:>32} {:>18.2} {:>7.2}",
+                "{event_len:>8} B {:>32} {:>32} {:>32} {:>32} {:>6.2} {:>6.2} {:>6.2}",
                 blast.text(count),
                 encode.text(count),
+                keep.text(count),
                 ours.text(count),
-                encode.time.as_secs_f64() / ours.time.as_secs_f64(),
+                times(encode),
+                times(keep),
                 ours.cpu.as_secs_f64() / encode.cpu.as_secs_f64(),
             );
         }
@@ -200,6 +205,21 @@ impl Run {
     }
 }
 
+/// A client without protocol logic, in the order of the table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ceiling {
+    /// It sends one batch again and again.
+    Blast,
+    /// It packs each afresh, in the same memory.
+    BlastEncode,
+    /// It packs each afresh, and in memory of its own: as whoever keeps a batch until its outcome, so as to give it back.
+    BlastKeep,
+}
+
+impl Ceiling {
+    const ALL: [Self; 3] = [Self::Blast, Self::BlastEncode, Self::BlastKeep];
+}
+
 /// As many events as fill so many batches, by the publisher.
 #[allow(clippy::disallowed_methods, reason = "a bench measures time")]
 fn publish_events(packer: &Packer, window: usize, batches: usize) -> Took {
@@ -286,11 +306,11 @@ fn sink(tls: Option<&Tls>) -> SinkThread {
     tls.map_or_else(SinkThread::start, Tls::sink)
 }
 
-fn blast(packer: &Packer, window: usize, batches: usize, encodes: bool, tls: Option<&Tls>) -> Took {
+fn blast(packer: &Packer, window: usize, batches: usize, ceiling: Ceiling, tls: Option<&Tls>) -> Took {
     let sink = sink(tls);
     let took = match tls {
-        Some(tls) => blast_over(tls.connect(sink.connect()), packer, window, batches, encodes),
-        None => blast_over(sink.connect(), packer, window, batches, encodes),
+        Some(tls) => blast_over(tls.connect(sink.connect()), packer, window, batches, ceiling),
+        None => blast_over(sink.connect(), packer, window, batches, ceiling),
     };
     sink.join();
     took
@@ -315,18 +335,16 @@ fn blast_over(
     packer: &Packer,
     window: usize,
     batches: usize,
-    encodes: bool,
+    ceiling: Ceiling,
 ) -> Took {
     let mut message = Vec::with_capacity(packer.message_len());
     packer.pack(&mut message);
     let mut layout = Layout::new(2, message.len());
+    let mut memory = vec![message; if ceiling == Ceiling::BlastKeep { window } else { 1 }];
     let mut blaster = Blaster::open(stream).expect("a sink");
-    let mut round = |batches| {
-        if encodes {
-            blaster.blast(&mut layout, window, batches, &mut message, |message| packer.pack(message))
-        } else {
-            blaster.blast(&mut layout, window, batches, &mut message, |_| ())
-        }
+    let mut round = |batches| match ceiling {
+        Ceiling::Blast => blaster.blast(&mut layout, window, batches, &mut memory, |_| ()),
+        _ => blaster.blast(&mut layout, window, batches, &mut memory, |message| packer.pack(message)),
     };
     round(2 * window).expect("a sink");
     let thread = this_thread();

@@ -149,21 +149,22 @@ impl<S: Read + Write> Blaster<S> {
         Ok(this)
     }
 
-    /// Writes messages, as `pack` makes each, up to `window` of them without an outcome; the time from the first byte to
-    /// the last outcome.
+    /// Writes messages, as `pack` makes each in one of `memory` after the other, up to `window` of them without an outcome; the
+    /// time from the first byte to the last outcome.
     #[allow(clippy::disallowed_methods, reason = "a bench measures time")]
     pub fn blast(
         &mut self,
         layout: &mut Layout,
         window: usize,
         messages: usize,
-        message: &mut Vec<u8>,
+        memory: &mut [Vec<u8>],
         pack: impl Fn(&mut Vec<u8>),
     ) -> io::Result<Duration> {
         let began = Instant::now();
         let (mut sent, mut settled) = (0, 0);
         while settled < messages {
             while sent < messages && sent - settled < window {
+                let message = &mut memory[sent % memory.len()];
                 pack(message);
                 layout.number(self.next_id);
                 self.next_id += 1;
