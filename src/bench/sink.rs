@@ -35,16 +35,15 @@
 //! ```
 
 mod frames;
+mod input;
 mod peer;
 
 use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use input::Input;
 use peer::Peer;
-
-/// Bytes that one read may bring.
-const READ_LEN: usize = 256 * 1024;
 
 /// What came, over all connections that are served with it.
 #[derive(Debug, Default)]
@@ -84,21 +83,15 @@ pub fn serve(stream: impl Read + Write, counts: &Counts) -> io::Result<()> {
 
 fn serve_to_the_end(mut stream: impl Read + Write, counts: &Counts) -> io::Result<()> {
     let mut peer = Peer::default();
-    let mut input = vec![0; READ_LEN];
-    let mut held = 0;
+    let mut input = Input::default();
     while !peer.is_over() {
-        // A frame that does not fit is a request, or an attach full of properties.
-        if held == input.len() {
-            input.resize(2 * input.len(), 0);
-        }
-        let read = stream.read(&mut input[held..])?;
+        let read = stream.read(input.room())?;
         if read == 0 {
             return Ok(());
         }
-        held += read;
-        let taken = peer.take(&input[..held], counts)?;
-        input.copy_within(taken..held, 0);
-        held -= taken;
+        input.add(read);
+        let taken = peer.take(input.held(), counts)?;
+        input.take(taken);
         let answer = peer.answer();
         if !answer.is_empty() {
             stream.write_all(answer)?;
