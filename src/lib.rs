@@ -73,6 +73,7 @@ mod engine;
 pub mod fuzzing;
 #[cfg(any(feature = "bench", feature = "emulator"))]
 mod memory;
+mod page;
 mod pump;
 #[cfg_attr(not(feature = "emulator"), allow(dead_code, reason = "the emulator's part"))]
 mod spares;

@@ -37,6 +37,8 @@ pub(crate) struct Pump<S> {
     pub(crate) engine: Connection,
     stream: S,
     input: BytesMut,
+    /// Bytes that came, in all.
+    read: usize,
     read_len: usize,
     /// Where the next buffer comes from, if not from the allocator.
     spares: Option<Arc<Spares>>,
@@ -59,6 +61,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             engine,
             stream,
             input: BytesMut::new(),
+            read: 0,
             read_len,
             spares: None,
             unflushed: false,
@@ -218,7 +221,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
             match tokio_util::io::poll_read_buf(stream, cx, &mut self.input) {
                 Poll::Pending => return Ok(already > 0),
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Poll::Ready(Ok(_)) => self.engine.receive(clock::now(), &mut self.input),
+                Poll::Ready(Ok(len)) => {
+                    self.read = self.read.wrapping_add(len);
+                    self.engine.receive(clock::now(), &mut self.input);
+                }
                 Poll::Ready(Err(error)) => return Err(error),
             }
             if self.engine.is_closed() {
@@ -236,7 +242,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         }
         match &self.spares {
             Some(spares) => {
-                let mut next = spares.take(self.input.len() + wanted.max(self.read_len));
+                let len = self.input.len() + wanted.max(self.read_len);
+                let mut next = spares.take_for(len, self.read.wrapping_sub(self.input.len()));
                 next.extend_from_slice(&self.input);
                 self.input = next;
             }

@@ -2,10 +2,14 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
-/// Bytes of a buffer, or more: a larger one is made for a frame that would not fit.
+use crate::page;
+
+/// Bytes that a buffer is good for, or more: a larger one is made for a frame that would not fit.
 pub(crate) const BUFFER_LEN: usize = 256 * 1024;
+/// Of its memory, in bytes: wherever in a page the first one is to lie, four frames of the usual 64 KiB have room behind it.
+const CAPACITY: usize = BUFFER_LEN + page::LEN;
 
 /// Buffers that wait for their next use. Memory that was touched before costs no page fault.
 #[derive(Debug)]
@@ -46,15 +50,24 @@ impl Spares {
 
     /// An empty buffer with room for `len` bytes or more.
     pub(crate) fn take(&self, len: usize) -> BytesMut {
-        let kept = if len <= BUFFER_LEN { self.kept().buffers.pop() } else { None };
-        kept.unwrap_or_else(|| BytesMut::with_capacity(len.max(BUFFER_LEN)))
+        let kept = if len <= CAPACITY { self.kept().buffers.pop() } else { None };
+        kept.unwrap_or_else(|| BytesMut::with_capacity(len.max(CAPACITY)))
+    }
+
+    /// The same for bytes that begin at `place` of their stream: they lie where they are [read fastest](page).
+    pub(crate) fn take_for(&self, len: usize, place: usize) -> BytesMut {
+        let mut buffer = self.take(len + page::LEN);
+        let unused = page::offset(buffer.as_ref(), place);
+        buffer.resize(unused, 0);
+        buffer.advance(unused);
+        buffer
     }
 
     /// Takes back what was read, if this is the last slice of its buffer.
     pub(crate) fn give_back(&self, bytes: Bytes) {
         let Ok(mut buffer) = bytes.try_into_mut() else { return };
         buffer.clear();
-        if buffer.try_reclaim(BUFFER_LEN) {
+        if buffer.try_reclaim(CAPACITY) {
             let mut kept = self.kept();
             if kept.buffers.len() < self.max + kept.touched {
                 kept.buffers.push(buffer);
@@ -79,8 +92,8 @@ impl Spares {
 
 /// A new one, all of whose memory has been written: what is only asked to be zero is not touched.
 fn touched() -> BytesMut {
-    let mut buffer = BytesMut::with_capacity(BUFFER_LEN);
-    buffer.resize(BUFFER_LEN, 0);
+    let mut buffer = BytesMut::with_capacity(CAPACITY);
+    buffer.resize(CAPACITY, 0);
     buffer.clear();
     buffer
 }
@@ -104,6 +117,23 @@ mod tests {
         assert_eq!((again.as_ptr(), again.len()), (memory, 0));
         assert!(again.capacity() >= BUFFER_LEN);
         assert_eq!(spares.len(), 0);
+    }
+
+    #[test]
+    fn what_is_read_lies_where_it_is_read_fastest_and_no_memory_is_lost_by_that() {
+        let spares = Spares::new(1);
+        let mut memory = Vec::new();
+        for place in [0, 5, 4_096, 1_000_000] {
+            let mut buffer = spares.take_for(BUFFER_LEN, place);
+            memory.push(buffer.as_ptr().addr() & !(page::LEN - 1));
+            assert_eq!(buffer.as_ptr().addr() % page::LEN, place % page::LEN);
+            assert!(buffer.is_empty() && buffer.capacity() >= BUFFER_LEN);
+            buffer.extend_from_slice(b"read");
+            spares.give_back(buffer.freeze());
+            assert_eq!(spares.len(), 1);
+        }
+        let first = memory[0];
+        assert!(memory.iter().all(|address| address.abs_diff(first) <= page::LEN), "it is one buffer, again and again");
     }
 
     #[test]
@@ -145,7 +175,7 @@ mod tests {
     fn a_frame_that_would_not_fit_gets_a_buffer_of_its_own() {
         let spares = Spares::new(1);
         spares.give_back(spares.take(1).freeze());
-        assert!(spares.take(BUFFER_LEN + 1).capacity() > BUFFER_LEN);
+        assert!(spares.take(CAPACITY + 1).capacity() > CAPACITY);
         assert_eq!(spares.len(), 1);
     }
 }

@@ -1,17 +1,11 @@
 //! What a sink has read and not yet taken.
 
+use crate::page;
+
 /// Bytes that one read may bring.
 const READ_LEN: usize = 256 * 1024;
-/// Of memory, in bytes.
-const PAGE_LEN: usize = 4_096;
 
-/// Bytes of a stream, each at an address that is its place in the stream but for whole pages.
-///
-/// A kernel that copies what came with one instruction (`rep movsb`) takes, on some processors, many times as long where the
-/// target lies 1 to 15 bytes behind the source, whole pages aside: 386 µs for a MiB in place of 28 on an AMD EPYC of family 25,
-/// model 17. The source lies as the peer wrote it, so that the distance changes with every read that is not of whole pages.
-/// But who has come to be slow finds more to read than fits, reads whole pages, and stays so. Here the distance is the same in
-/// all of a connection.
+/// Bytes of a stream, each at the [address](crate::page) that is best for it.
 pub(super) struct Input {
     memory: Vec<u8>,
     read_len: usize,
@@ -24,7 +18,7 @@ pub(super) struct Input {
 
 impl Default for Input {
     fn default() -> Self {
-        Self { memory: vec![0; READ_LEN + 2 * PAGE_LEN], read_len: READ_LEN, start: 0, end: 0, taken: 0 }
+        Self { memory: vec![0; READ_LEN + page::LEN], read_len: READ_LEN, start: 0, end: 0, taken: 0 }
     }
 }
 
@@ -35,9 +29,9 @@ impl Input {
         // A frame that does not fit is a request, or an attach full of properties.
         if held == self.read_len {
             self.read_len *= 2;
-            self.memory.resize(self.read_len + 2 * PAGE_LEN, 0);
+            self.memory.resize(self.read_len + page::LEN, 0);
         }
-        let start = self.memory.as_ptr().align_offset(PAGE_LEN).min(PAGE_LEN) + self.taken % PAGE_LEN;
+        let start = page::offset(&self.memory, self.taken);
         self.memory.copy_within(self.start..self.end, start);
         (self.start, self.end) = (start, start + held);
         &mut self.memory[self.end..start + self.read_len]
@@ -70,7 +64,7 @@ mod tests {
         let (mut read, mut taken) = (0, 0);
         for (reads, takes) in [(1, 0), (4_095, 7), (262_144, 100_000), (70_000, 200_000), (9, 36_000)].iter().cycle() {
             let room = input.room();
-            assert_eq!(room.as_ptr().addr() % PAGE_LEN, read % PAGE_LEN);
+            assert_eq!(room.as_ptr().addr() % page::LEN, read % page::LEN);
             let len = room.len().min(*reads).min(stream.len() - read);
             if len == 0 {
                 break;
