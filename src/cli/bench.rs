@@ -193,7 +193,11 @@ fn of_run(bench: &Bench, report: &Report) -> Vec<Failure> {
     failures.extend(bench.interruption().map(Failure::of_error));
     let lost = report.rounds.iter().filter_map(|round| round.received?.lost).find(|lost| *lost > 0);
     if let Some(lost) = lost {
-        failures.push(Failure::new(Kind::UnknownOutcome, format!("{lost} events were accepted and did not arrive")));
+        let text = format!(
+            "{lost} events were accepted and did not arrive; where readers fall behind what the hub keeps, 1 GiB with --emulator, \
+             that is why: publish at a rate that they keep up with (--rate)"
+        );
+        failures.push(Failure::new(Kind::UnknownOutcome, text));
     }
     failures
 }
