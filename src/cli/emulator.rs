@@ -77,6 +77,9 @@ async fn serve(args: &EmulatorArgs, voice: Voice) -> Result<(), Failure> {
 
 /// Has memory touched while clients start. Where no thread is to be had, it is touched as events come.
 fn pretouch(emulator: &Emulator, max_bytes: u64) {
+    if max_bytes == 0 {
+        return;
+    }
     let emulator = emulator.clone();
     let _ = thread::Builder::new().name("pretouch".to_owned()).spawn(move || emulator.pretouch(max_bytes));
 }

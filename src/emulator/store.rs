@@ -1,54 +1,27 @@
-//! The events that the hubs hold: partition by partition, in the order they were enqueued, as long as they are retained.
+//! The events that the hubs hold, as long as they are retained.
+
+mod partition;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::spares::Spares;
 use crate::wire::condition;
-use crate::wire::event::Event;
 use crate::wire::frame::PeerError;
 use crate::wire::partition::partition_for_key;
-use crate::wire::position::unix_millis;
-use crate::wire::value::DecodeError;
 
 use super::namespace::{Destination, Hub};
-use super::publication::{Publication, Span};
+use super::publication::Publication;
 use super::selector::Position;
+use partition::Partition;
+pub use partition::StoredEvent;
+pub(super) use partition::{LastEnqueued, PartitionState};
 
 /// Buffers of dropped events that wait for the next read.
 const MAX_SPARES: usize = 64;
-
-/// An event as a hub holds it.
-#[derive(Clone, Debug)]
-pub struct StoredEvent {
-    /// The partition that it lies in, from 0.
-    pub partition_id: u32,
-    /// Its place in the partition, counted from 0 without gaps.
-    pub sequence_number: i64,
-    /// Where it stands in the partition: grows from event to event, by no fixed step.
-    pub offset: u64,
-    /// When the hub took it, by the emulator's clock.
-    pub enqueued_time: SystemTime,
-    /// The key that chose its partition, if one did.
-    pub partition_key: Option<Arc<str>>,
-    /// The event as its publisher encoded it; it shares the memory of the message that it came in, unless it lay across two
-    /// of the pieces that that came in.
-    pub encoded: Bytes,
-}
-
-impl StoredEvent {
-    /// The event itself.
-    ///
-    /// # Errors
-    /// Never for an event that the emulator has stored: what does not decode was rejected.
-    pub fn event(&self) -> Result<Event, DecodeError> {
-        Event::decode(&self.encoded)
-    }
-}
 
 /// What an emulator has done since it was built. Nothing in it ever falls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,42 +100,6 @@ struct Log {
     partitions: Vec<Partition>,
     /// Whose turn it is, when neither link nor key says.
     turn: u32,
-}
-
-#[derive(Debug, Default)]
-struct Partition {
-    chunks: VecDeque<Chunk>,
-    next_sequence: i64,
-    next_offset: u64,
-    last: Option<LastEnqueued>,
-    /// Connections whose readers have read all there is.
-    waiting: Vec<Arc<Notify>>,
-}
-
-/// The events of one message.
-#[derive(Debug)]
-struct Chunk {
-    first_sequence: i64,
-    first_offset: u64,
-    enqueued_time: SystemTime,
-    message: Publication,
-}
-
-/// The newest event that a partition ever had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LastEnqueued {
-    pub(super) sequence_number: i64,
-    pub(super) offset: u64,
-    pub(super) time: SystemTime,
-}
-
-/// What a partition says of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct PartitionState {
-    /// Of the oldest event that is held, or of the next one to come.
-    pub(super) first_sequence: i64,
-    pub(super) is_empty: bool,
-    pub(super) last: Option<LastEnqueued>,
 }
 
 /// A partition of a hub.
@@ -266,7 +203,7 @@ impl Store {
     }
 
     fn drop_front(&mut self, hub: usize, partition: usize) {
-        if let Some(chunk) = self.hubs[hub].partitions[partition].chunks.pop_front() {
+        if let Some(chunk) = self.hubs[hub].partitions[partition].pop_front() {
             self.held -= chunk.memory();
             self.totals.expired += chunk.len() as u64;
             for part in chunk.message.parts {
@@ -282,7 +219,7 @@ impl Store {
     }
 
     fn chunk_count(&self) -> usize {
-        self.hubs.iter().flat_map(|log| &log.partitions).map(|partition| partition.chunks.len()).sum()
+        self.hubs.iter().flat_map(|log| &log.partitions).map(Partition::chunk_count).sum()
     }
 
     // ---- reading -----------------------------------------------------------------------------------------------
@@ -327,34 +264,18 @@ impl Store {
 
     /// Has `waiter` told of the next event in a partition, once.
     pub(super) fn wait_at(&mut self, at: PartitionRef, waiter: &Arc<Notify>) {
-        let waiting = &mut self.hubs[at.hub].partitions[at.partition as usize].waiting;
-        // Those whose connection has ended are let go.
-        waiting.retain(|other| Arc::strong_count(other) > 1);
-        if !waiting.iter().any(|other| Arc::ptr_eq(other, waiter)) {
-            waiting.push(Arc::clone(waiter));
-        }
+        self.hubs[at.hub].partitions[at.partition as usize].wait(waiter);
     }
 
     /// The first event at `position`, by its sequence number; it may be yet to come.
     pub(super) fn sequence_at(&mut self, at: PartitionRef, position: &Position, now: SystemTime) -> i64 {
         self.expire(now);
-        let partition = self.partition(at);
-        match *position {
-            Position::Latest => partition.next_sequence,
-            Position::SequenceNumber { from } => from.clamp(partition.first_sequence(), partition.next_sequence),
-            Position::Offset { from } => partition.sequence_of_offset(from),
-            Position::EnqueuedTime { from_unix_millis } => partition.sequence_of_time(from_unix_millis),
-        }
+        self.partition(at).sequence_at(position)
     }
 
     pub(super) fn state(&mut self, at: PartitionRef, now: SystemTime) -> PartitionState {
         self.expire(now);
-        let partition = self.partition(at);
-        PartitionState {
-            first_sequence: partition.first_sequence(),
-            is_empty: partition.chunks.is_empty(),
-            last: partition.last,
-        }
+        self.partition(at).state()
     }
 }
 
@@ -370,109 +291,11 @@ impl Log {
     }
 }
 
-impl Partition {
-    /// Adds a chunk and wakes those who wait; what it takes, in bytes.
-    fn append(&mut self, publication: Publication, enqueued_time: SystemTime) -> u64 {
-        let chunk = Chunk {
-            first_sequence: self.next_sequence,
-            first_offset: self.next_offset,
-            enqueued_time,
-            message: publication,
-        };
-        self.next_sequence = chunk.end_sequence();
-        self.next_offset += chunk.message.len as u64;
-        let last = chunk.len() - 1;
-        self.last = Some(LastEnqueued {
-            sequence_number: chunk.first_sequence + last as i64,
-            offset: chunk.offset(last),
-            time: enqueued_time,
-        });
-        let memory = chunk.memory();
-        self.chunks.push_back(chunk);
-        for waiter in self.waiting.drain(..) {
-            waiter.notify_one();
-        }
-        memory
-    }
-
-    fn first_sequence(&self) -> i64 {
-        self.chunks.front().map_or(self.next_sequence, |chunk| chunk.first_sequence)
-    }
-
-    fn front_at(&self, first_sequence: i64) -> Option<&Chunk> {
-        self.chunks.front().filter(|chunk| chunk.first_sequence == first_sequence)
-    }
-
-    fn is_without_front_at_least(&self, count: u64) -> bool {
-        let second = self.chunks.get(1);
-        second.is_some_and(|chunk| (self.next_sequence - chunk.first_sequence) as u64 >= count)
-    }
-
-    /// Events from `sequence_number` on.
-    fn from(&self, partition_id: u32, sequence_number: i64) -> impl Iterator<Item = StoredEvent> + '_ {
-        let at = self.chunks.partition_point(|chunk| chunk.end_sequence() <= sequence_number);
-        self.chunks.range(at..).flat_map(move |chunk| {
-            let skipped = usize::try_from(sequence_number - chunk.first_sequence).unwrap_or(0);
-            (skipped..chunk.len()).map(move |index| chunk.event(partition_id, index))
-        })
-    }
-
-    fn sequence_of_offset(&self, from: i64) -> i64 {
-        let Ok(from) = u64::try_from(from) else { return self.first_sequence() };
-        let at = self.chunks.partition_point(|chunk| chunk.last_offset() < from);
-        let Some(chunk) = self.chunks.get(at) else { return self.next_sequence };
-        let within = (0..chunk.len()).find(|&index| chunk.offset(index) >= from);
-        chunk.first_sequence + within.unwrap_or(0) as i64
-    }
-
-    fn sequence_of_time(&self, from_unix_millis: i64) -> i64 {
-        let at = self.chunks.partition_point(|chunk| unix_millis(chunk.enqueued_time) < from_unix_millis);
-        self.chunks.get(at).map_or(self.next_sequence, |chunk| chunk.first_sequence)
-    }
-}
-
-impl Chunk {
-    /// Its events.
-    fn len(&self) -> usize {
-        self.message.spans.len()
-    }
-
-    fn end_sequence(&self) -> i64 {
-        self.first_sequence + self.len() as i64
-    }
-
-    fn offset(&self, index: usize) -> u64 {
-        let place = |span: &Span| self.message.parts[span.part as usize].at + span.start;
-        let spans = &self.message.spans;
-        self.first_offset + u64::from(place(&spans[index]) - place(&spans[0]))
-    }
-
-    fn last_offset(&self) -> u64 {
-        self.offset(self.len() - 1)
-    }
-
-    fn event(&self, partition_id: u32, index: usize) -> StoredEvent {
-        let span = self.message.spans[index];
-        StoredEvent {
-            partition_id,
-            sequence_number: self.first_sequence + index as i64,
-            offset: self.offset(index),
-            enqueued_time: self.enqueued_time,
-            partition_key: self.message.partition_key.clone(),
-            encoded: self.message.encoded(span),
-        }
-    }
-
-    /// Bytes that it takes, with its places in the lists.
-    fn memory(&self) -> u64 {
-        (self.message.memory() + size_of::<Self>() + size_of::<Place>()) as u64
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::emulator::publication::Part;
+    use crate::emulator::publication::{Part, Span};
+    use crate::wire::event::Event;
     use std::time::UNIX_EPOCH;
 
     const FOREVER: Retention = Retention { age: Duration::MAX, bytes: u64::MAX, events: u64::MAX };
